@@ -1,0 +1,84 @@
+"""The `swarmops` command: one file a verb, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+HERE = Path(__file__).parent
+
+
+class Verbs(click.Group):
+    """Finds verbs by their files: `check_health.py` holds `check-health` in a click command named `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        files = [p.stem for p in HERE.glob("*.py") if not p.stem.startswith("_")]
+        return sorted(stem.rstrip("_").replace("_", "-") for stem in files)
+
+    def _file(self, name: str) -> Path | None:
+        stem = name.replace("-", "_")
+        return next((p for s in (stem, stem + "_") if (p := HERE / f"{s}.py").is_file()), None)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        import importlib
+
+        file = None if name.startswith("_") else self._file(name)
+        return importlib.import_module(f"swarmops.cli.{file.stem}").command if file else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists verbs by the first line of their files, so that `--help` imports none of them."""
+        rows = []
+        for name in self.list_commands(ctx):
+            file = self._file(name)
+            with open(file or "") as f:
+                rows.append((name, f.readline().strip().strip('"')))
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from swarmops import __version__
+
+        click.echo(f"swarmops {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show it.")
+def swarmops() -> None:
+    """From one inventory to a running, firewalled, meshed, backed-up fleet for AI agents.
+
+    Exit codes: 0 fine, 1 something failed, 2 the input is wrong, 3 a host is unreachable,
+    4 would change (deploy --check --detailed-exitcode), 130 interrupted. check-health uses
+    Nagios' 0, 1, 2, 3.
+    """
+
+
+def main() -> None:
+    """Entry point. Turns what users and networks do wrong into one line each and an exit code."""
+    try:
+        sys.exit(swarmops(standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as e:
+        e.show()
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as e:
+        from swarmops.model.faults import InputError
+
+        if not isinstance(e, InputError):
+            raise
+        for line in e.lines():
+            click.echo(line, err=True)
+        sys.exit(2)

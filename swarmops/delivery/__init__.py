@@ -1,0 +1,1 @@
+"""Plans reach hosts: one SSH exec each, events back."""

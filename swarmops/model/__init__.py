@@ -1,0 +1,1 @@
+"""What the user declared: inventory, distributed.yaml, variables, secrets. Pure; every fault with its place."""

@@ -1,0 +1,1 @@
+"""Roles and templates become one Plan per host. Pure: nothing here contacts a host."""

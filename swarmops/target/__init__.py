@@ -1,0 +1,1 @@
+"""Runs on hosts. Python standard library only, 3.9 and later."""

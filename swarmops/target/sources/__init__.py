@@ -1,0 +1,1 @@
+"""What a backup can keep: one file a source, found by its name."""
