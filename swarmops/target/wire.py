@@ -17,7 +17,7 @@ Envelope (JSON, zlib-compressed):
 VERSION = 1
 SENTINEL = "swarmops-1"
 MAX_TEXT = 65536  # bytes of any remote text that are kept (case 61)
-HEARTBEAT = 5  # seconds between the controller's signs of life
+HEARTBEAT = 4  # seconds between the controller's signs of life, each answered by the host
 SILENCE = 20  # seconds without one after which the applier stops, between two steps
 
 # Results of a step.

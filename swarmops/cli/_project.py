@@ -1,0 +1,67 @@
+"""Options and first steps that verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from swarmops.model.project import Project
+
+
+def project_options(command: Callable) -> Callable:
+    """TIER, -i and --project."""
+    command = click.option("--project", "root", metavar="DIR", help="The project's folder.")(command)
+    command = click.option("-i", "--inventory", metavar="PATH", help="An inventory by its path.")(command)
+    return click.argument("tier", required=False)(command)
+
+
+def open_project(tier: str | None, inventory: str | None, root: str | None) -> Project:
+    """Load the project, say its warnings, and set up redaction. Raises InputError with every fault."""
+    from swarmops.cli._output import progress, redact_with
+    from swarmops.model.faults import Faults, InputError
+    from swarmops.model.project import Project
+    from swarmops.model.redactor import Redactor
+
+    if tier and inventory:
+        raise InputError.one("a tier and -i both name an inventory", hint="give one of them")
+    faults = Faults()
+    project = Project.open(root, inventory or tier, faults)
+    for warning in faults.warnings:
+        progress(str(warning), "yellow")
+    faults.stop_if_any()
+    redact_with(Redactor(project.store.values()))
+    return project
+
+
+def extra_vars(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`-e k=v`, `-e '{"k": ...}'` and `-e @file`, as in Ansible. Raises InputError."""
+    from pathlib import Path
+
+    import yaml
+
+    from swarmops.model.faults import InputError
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        try:
+            if pair.startswith(("@", "{")):
+                text = Path(pair[1:]).read_text() if pair[0] == "@" else pair
+                value = yaml.safe_load(text)
+                if not isinstance(value, dict):
+                    raise ValueError("it is not a map")
+                found.update(value)
+            else:
+                name, sign, value = pair.partition("=")
+                if not sign or not name.isidentifier():
+                    raise ValueError("write name=value")
+                found[name] = yaml.safe_load(value) if value.strip()[:1] in "[{" and value.strip() else value
+        except (ValueError, OSError, yaml.YAMLError) as e:
+            raise InputError.one(f"-e {pair.split('=')[0]}: {str(e).splitlines()[0]}") from None
+    return found
+
+
+def split_tags(tags: tuple[str, ...]) -> list[str]:
+    return [t.strip() for text in tags for t in text.split(",") if t.strip()]

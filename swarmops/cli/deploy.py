@@ -1,0 +1,93 @@
+"""Make the hosts as declared; show what would change with -C -D."""
+
+from __future__ import annotations
+
+import click
+
+from swarmops.cli._project import extra_vars, open_project, project_options, split_tags
+
+FORMATS = click.Choice(["text", "json", "jsonl", "junit"])
+
+
+@click.command()
+@project_options
+@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
+@click.option("-t", "--tags", multiple=True, metavar="TAGS", help="Only tasks with one of these tags.")
+@click.option("-C", "--check", is_flag=True, help="Change nothing; say what would change.")
+@click.option("-D", "--diff", is_flag=True, help="Show differences.")
+@click.option("-f", "--forks", default=25, show_default=True, help="Hosts at a time.")
+@click.option(
+    "-e", "--extra-vars", "extra", multiple=True, metavar="K=V", help="Variables that win over all."
+)
+@click.option("--yes", is_flag=True, help="Do not ask before changing.")
+@click.option("--retry", is_flag=True, help="Only hosts that failed in the last deploy.")
+@click.option("--continue", "carry_on", is_flag=True, help="Start later waves though a host failed.")
+@click.option("--adopt", is_flag=True, help="Take over hosts recorded as another machine or deployment.")
+@click.option("--connect-timeout", default=10.0, show_default=True, metavar="S", help="Seconds to log in.")
+@click.option(
+    "--confirm", default=30.0, show_default=True, metavar="S", help="Seconds of the rollback timer."
+)
+@click.option("--detailed-exitcode", is_flag=True, help="With -C: exit 4 when something would change.")
+@click.option("--format", "format_", type=FORMATS, default="text", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
+@click.option("-v", "--verbose", count=True, help="Show unchanged tasks too.")
+def command(
+    tier: str | None,
+    inventory: str | None,
+    root: str | None,
+    limit: str | None,
+    tags: tuple[str, ...],
+    check: bool,
+    diff: bool,
+    forks: int,
+    extra: tuple[str, ...],
+    yes: bool,
+    retry: bool,
+    carry_on: bool,
+    adopt: bool,
+    connect_timeout: float,
+    confirm: float,
+    detailed_exitcode: bool,
+    format_: str,
+    as_json: bool,
+    verbose: int,
+) -> int:
+    """Make the hosts of TIER (an inventory under inventory/) as declared.
+
+    Without --yes the changes are shown first, and the same run applies them after your word.
+    """
+    import sys
+
+    from swarmops.cli._deploy_printers import printer_for
+    from swarmops.delivery.deploy import Deploy, Options
+    from swarmops.model.faults import InputError
+
+    format_ = "json" if as_json else format_
+    ask = not (yes or check)
+    if ask and not (sys.stdin.isatty() and format_ == "text"):
+        raise InputError.one("there is no terminal to ask on", hint="--yes applies, --check only looks")
+    project = open_project(tier, inventory, root)
+    options = Options(
+        limit=limit,
+        tags=split_tags(tags),
+        extra=extra_vars(extra),
+        check=check,
+        diff=diff,
+        ask=ask,
+        forks=forks,
+        connect_timeout=connect_timeout,
+        confirm=confirm,
+        retry=retry,
+        adopt=adopt,
+        carry_on=carry_on,
+    )
+    deploy = Deploy(project, options)
+    printer = printer_for(format_, verbose=verbose, diff=diff or ask)
+    for record in deploy.run():
+        printer.show(record)
+        if record["type"] == "asked":
+            assert deploy.fleet is not None
+            go = record["would"] == 0 or click.confirm(f"Apply {record['would']} changes?", err=True)
+            deploy.fleet.answer.give("go" if go else "stop")
+    printer.close()
+    return deploy.exit_code(detailed_exitcode)

@@ -1,0 +1,232 @@
+"""A deploy: plans to hosts in waves, one stream of records out, and what is kept beside the inventory.
+
+Records are plain dicts with a `type`:
+  start {hosts, check}            wave {number, hosts}
+  step  {host, id, role, task, status, ms, was, want, diff, why, after, cmds}
+  note  {host, text}              host {host, status, ok, reason, seconds}
+  recap {hosts: {name: counts}, seconds, execs}
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from swarmops.delivery import records
+from swarmops.delivery.access import access_to
+from swarmops.delivery.fleet import FORKS, Fleet
+from swarmops.delivery.transport import TIMEOUT
+from swarmops.model.faults import Faults, InputError
+from swarmops.model.project import Project
+from swarmops.planning.plan import Plan, make_plans, waves
+
+Record = dict[str, Any]
+COUNTED = ("ok", "changed", "would", "skipped", "failed")
+KEYS_TAG = "keys"
+
+
+@dataclass
+class Options:
+    """What the user asked of this deploy."""
+
+    limit: str | None = None
+    tags: list[str] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    check: bool = False
+    diff: bool = False
+    ask: bool = False
+    forks: int = FORKS
+    connect_timeout: float = TIMEOUT
+    confirm: float = 30
+    retry: bool = False
+    adopt: bool = False
+    carry_on: bool = False
+
+
+class Deploy:
+    """One run. Iterate over `run()` to the end, then read `counts` and `ends`."""
+
+    def __init__(self, project: Project, options: Options):
+        self.project, self.options = project, options
+        self.counts: dict[str, dict[str, int]] = {}
+        self.ends: dict[str, Record] = {}
+        self.execs: dict[str, int] = {}
+        self.fleet: Fleet | None = None
+        self.plans = self._plan()
+
+    def _plan(self) -> dict[str, Plan]:
+        o, faults = self.options, Faults()
+        limit = o.limit
+        if o.retry:
+            failed = records.failed(self.project.state)
+            if not failed:
+                raise InputError.one("there is no failed deploy to retry", hint="deploy without --retry")
+            limit = ":".join(failed) if not limit else f"{limit}:&" + ":&".join(failed)
+        plans = make_plans(self.project, limit=limit, tags=o.tags or None, extra=o.extra, faults=faults)
+        faults.stop_if_any()
+        return plans
+
+    def run(self) -> Iterator[Record]:
+        began = time.monotonic()
+        hosts = {n: self.project.inventory.hosts[n] for n in self.plans}
+        accesses = [access_to(h, self.project.store) for h in hosts.values()]
+        o = self.options
+        known = self.project.state / "known_hosts"
+        self.fleet = Fleet(accesses, known, forks=o.forks, connect_timeout=o.connect_timeout)
+        yield {"type": "start", "hosts": list(self.plans), "check": o.check, "run": self.fleet.run_id}
+        try:
+            yield from self._first_keys()
+            yield from self._waves()
+        finally:
+            self.fleet.close()
+        records.remember_failed(self.project.state, self._failed(), o.check)
+        yield {
+            "type": "recap",
+            "hosts": self.counts,
+            "ends": {n: e["status"] for n, e in self.ends.items()},
+            "execs": self.execs,
+            "seconds": round(time.monotonic() - began, 3),
+        }
+
+    def _waves(self) -> Iterator[Record]:
+        blocked = ""
+        for number, names in enumerate(waves(self.plans), 1):
+            names = [n for n in names if self.ends.get(n, {}).get("status") in (None, "done")]
+            if blocked and not self.options.carry_on:
+                for name in names:
+                    yield self._end(name, {"status": "held", "reason": blocked, "seconds": 0.0})
+                continue
+            yield {"type": "wave", "number": number, "hosts": names}
+            yield from self._play({n: self.plans[n] for n in names})
+            bad = [n for n in names if not self._well(n)]
+            blocked = f"not started: {', '.join(bad)} failed in an earlier wave" if bad else ""
+
+    def _first_keys(self) -> Iterator[Record]:
+        """Make WireGuard keys on hosts whose public key is not recorded yet, record them, and plan again.
+
+        In check mode nothing is made: the plan then lacks those peers, and says so.
+        """
+        known = records.peers(self.project.state)
+        lacking = {n: p for n, p in self.plans.items() if n not in known and _key_steps(p)}
+        if not lacking:
+            return
+        if self.options.check:
+            yield {"type": "note", "host": "", "text": f"no WireGuard key recorded yet: {', '.join(lacking)}"}
+            return
+        made: dict[str, str] = {}
+        for record in self._play({n: _only_keys(p) for n, p in lacking.items()}, ask=False):
+            if record["type"] == "step" and "public" in (record.get("out") or {}):
+                made[record["host"]] = record["out"]["public"]
+            if record["type"] != "host" or not record["ok"]:
+                yield record
+        if made:
+            records.remember_peers(self.project.state, made)
+            yield {
+                "type": "note",
+                "host": "",
+                "text": f"recorded the public keys of {', '.join(sorted(made))}",
+            }
+            self.project = self.project.refreshed()
+            self.plans = {n: p for n, p in self._plan().items() if n in self.plans}
+            for name in list(self.counts):
+                self.counts[name] = dict.fromkeys(COUNTED, 0)
+
+    def _play(self, plans: Mapping[str, Plan], ask: bool | None = None) -> Iterator[Record]:
+        assert self.fleet is not None
+        o = self.options
+        machines = records.machines(self.project.state)
+        envelopes = {
+            name: {
+                "mode": "check" if o.check else "apply",
+                "diff": o.diff or o.ask,
+                "ask": o.ask if ask is None else ask,
+                "confirm": o.confirm,
+                "adopt": o.adopt,
+                "machine": machines.get(name),
+                "owner": self.project.owner,
+                "needs": plan.needs,
+                "steps": plan.steps,
+            }
+            for name, plan in plans.items()
+        }
+        contents = {name: plan.contents for name, plan in plans.items()}
+        met: dict[str, str] = {}
+        waiting = set(plans)
+        for name in plans:
+            self.execs[name] = self.execs.get(name, 0) + 1
+            self.counts.setdefault(name, dict.fromkeys(COUNTED, 0))
+        for name, event in self.fleet.run(envelopes, contents):
+            if event["e"] == "hello":
+                met[name] = event["machine"]
+            if event["e"] in ("asked", "end"):
+                waiting.discard(name)
+            yield from self._record(name, plans[name], event)
+            if o.ask and not waiting and not self.fleet.answer.given and event["e"] in ("asked", "end"):
+                yield {"type": "asked", "would": sum(c["would"] for c in self.counts.values())}
+        records.remember_machines(self.project.state, met, replace=o.adopt)
+
+    def _record(self, name: str, plan: Plan, event: Record) -> Iterator[Record]:
+        kind = event["e"]
+        if kind == "step":
+            step = plan.steps[event["i"]]
+            status = event["s"]
+            self.counts[name][status] += 1
+            shown = {
+                k: event[k] for k in ("was", "want", "diff", "why", "after", "cmds", "out") if k in event
+            }
+            base = {
+                "type": "step",
+                "host": name,
+                "id": step["id"],
+                "role": step["role"],
+                "task": step["name"],
+            }
+            yield {**base, "status": status, "ms": event["ms"], "tags": step.get("tags", []), **shown}
+        elif kind == "asked":
+            for status in COUNTED:
+                if status != "would":
+                    self.counts[name][status] = 0
+        elif kind == "waiting":
+            yield {
+                "type": "note",
+                "host": name,
+                "text": f"waiting for a run of {event['by']} that lost its way",
+            }
+        elif kind == "unconfirmed":
+            yield {"type": "note", "host": name, "text": f"no new connection: {event['reason']}"}
+        elif kind == "end":
+            yield self._end(name, event)
+
+    def _end(self, name: str, event: Record) -> Record:
+        self.counts.setdefault(name, dict.fromkeys(COUNTED, 0))
+        self.ends[name] = {k: v for k, v in event.items() if k != "e"}
+        return {"type": "host", "host": name, "ok": self._well(name), **self.ends[name]}
+
+    def _well(self, name: str) -> bool:
+        end = self.ends.get(name, {})
+        return end.get("status") == "done" and bool(end.get("ok")) and not self.counts[name]["failed"]
+
+    def _failed(self) -> list[str]:
+        return [n for n in self.plans if not self._well(n)]
+
+    def exit_code(self, detailed: bool = False) -> int:
+        """0 fine, 1 something failed, 3 a host unreachable and nothing else failed, 4 would change (if asked)."""
+        states = {e["status"] for e in self.ends.values()}
+        if any(c["failed"] for c in self.counts.values()) or states - {"done", "unreachable"}:
+            return 1
+        if "unreachable" in states:
+            return 3
+        if self._failed():
+            return 1
+        return 4 if detailed and any(c["would"] for c in self.counts.values()) else 0
+
+
+def _key_steps(plan: Plan) -> list[dict]:
+    return [s for s in plan.steps if s["kind"] == "wireguard_key" and not s.get("skip")]
+
+
+def _only_keys(plan: Plan) -> Plan:
+    """The same plan, with every step left out that making the keys does not need."""
+    return plan.only(lambda step: KEYS_TAG in step.get("tags", []))

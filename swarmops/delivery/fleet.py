@@ -1,0 +1,114 @@
+"""Hosts in parallel: one thread each, one stream of events on the caller's thread."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import queue
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from swarmops.delivery import transport
+from swarmops.delivery.access import Access
+from swarmops.delivery.session import Answer, Event, Session
+
+FORKS = 25
+
+
+def whoami() -> str:
+    """Who runs this, as the host's lock names it."""
+    return f"{getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()})"
+
+
+class Fleet:
+    """Keeps one connection a host for as long as it lives, so that waves do not log in again."""
+
+    def __init__(
+        self,
+        accesses: Iterable[Access],
+        known_hosts: Path,
+        *,
+        forks: int = FORKS,
+        connect_timeout: float = transport.TIMEOUT,
+    ):
+        self.forks = max(1, forks)
+        self.run_id = secrets.token_hex(6)
+        self.answer = Answer()
+        self._transports = {a.name: transport.Transport(a, known_hosts, connect_timeout) for a in accesses}
+
+    def run(
+        self,
+        envelopes: Mapping[str, Mapping[str, Any]],
+        contents: Mapping[str, Mapping[str, bytes]] | None = None,
+        deadline: float | None = None,
+    ) -> Iterator[tuple[str, Event]]:
+        """Play one envelope on each host named; yield (host, event) as events come.
+
+        `contents` are each host's own: a host can ask for no other host's files.
+
+        Every host ends with exactly one {"e": "end", "status": done | unreachable | lost | refused | broken |
+        timeout, "reason": ..., "seconds": ...}. `deadline` is in seconds from now; hosts that are not done by then
+        end as timeout and are left behind.
+        """
+        events: queue.Queue[tuple[str, Event]] = queue.Queue()
+        places = threading.Semaphore(self.forks)
+        began = time.monotonic()
+        for name, envelope in envelopes.items():
+            args = (name, envelope, (contents or {}).get(name, {}), events, places)
+            threading.Thread(target=self._one, args=args, daemon=True).start()
+        open_ = set(envelopes)
+        while open_:
+            left = None if deadline is None else began + deadline - time.monotonic()
+            try:
+                name, event = events.get(timeout=None if left is None else max(0.0, left))
+            except queue.Empty:
+                for name in sorted(open_):
+                    yield name, _late(deadline or 0.0)
+                return
+            if event["e"] == "end":
+                open_.discard(name)
+            yield name, event
+
+    def _one(
+        self,
+        name: str,
+        envelope: Mapping[str, Any],
+        contents: Mapping[str, bytes],
+        events: queue.Queue[tuple[str, Event]],
+        places: threading.Semaphore,
+    ) -> None:
+        refused: list[Event] = []
+
+        def say(event: Event) -> None:
+            refused.extend([event] if event["e"] in ("refused", "stranger") else [])
+            events.put((name, event))
+
+        with places:
+            began = time.monotonic()
+            sent = {"host": name, "by": whoami(), "run": self.run_id, **envelope}
+            try:
+                end = Session(self._transports[name], sent, contents, say, self.answer).play()
+            except Exception as e:  # a fault of ours must not leave the fleet waiting
+                end = {"status": "broken", "reason": f"{type(e).__name__}: {e}"}
+        if refused and end["status"] == "done":
+            end = {"status": "refused", "reason": _refusal(refused[0])}
+        events.put((name, {"e": "end", "seconds": round(time.monotonic() - began, 3), **end}))
+
+    def close(self) -> None:
+        for t in self._transports.values():
+            t.close()
+
+
+def _refusal(event: Event) -> str:
+    if event["e"] == "stranger":
+        return f"{event['why']} (if that is right: --adopt)"
+    return f"deploy held by {event.get('by')} since {event.get('since')}"
+
+
+def _late(deadline: float) -> Event:
+    return {"e": "end", "status": "timeout", "reason": f"not done within {deadline:g} s", "seconds": deadline}

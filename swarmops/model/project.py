@@ -1,0 +1,164 @@
+"""A project: the folder with `distributed.yaml`, one inventory of it, and what belongs to both."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from swarmops.model import distributed
+from swarmops.model.distributed import Deployment
+from swarmops.model.faults import Faults, Mark, closest
+from swarmops.model.inventory import Inventory
+from swarmops.model.secrets import Store
+from swarmops.model.textfile import shown
+
+FILE = "distributed.yaml"
+SHARE = Path(__file__).parent.parent / "share"  # roles and templates inside an installed wheel
+SUFFIXES = ("", ".yaml", ".yml", ".ini")
+
+
+class Project:
+    """What every verb starts from.
+
+    root: the project's folder. distributed: the `Deployment` (defaults where there is no file). inventory:
+    the `Inventory`. Both may be stand-ins after faults: call `faults.stop_if_any()` before using them.
+    """
+
+    def __init__(self, root: Path, deployment: Deployment, inventory: Inventory, inventory_path: Path):
+        self.root = root
+        self.distributed = deployment
+        self.inventory = inventory
+        self.inventory_path = inventory_path
+
+    @classmethod
+    def open(cls, root: Path | str | None, inventory: str | None, faults: Faults) -> Project:
+        """Loads a project. `root`: its folder, else the nearest one above. `inventory`: a name under
+        `inventory/` or a path, else the tier that `distributed.yaml` names. Adds faults; never raises for user
+        mistakes.
+        """
+        home = find_root(root, inventory, faults)
+        deployment = _deployment(home, faults)
+        path = find_inventory(home, inventory, deployment, faults)
+        if path is None:
+            return cls(home, deployment, Inventory(path=home), home / "inventory")
+        from swarmops.model.inventory import load
+
+        found = load(path, faults, root=home if path.is_relative_to(home) else None)
+        return cls(home, deployment, found if found is not None else Inventory(path=path), path)
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+        return self.distributed.name
+
+    @property
+    def tier(self) -> str:
+        """The inventory's name: lan for inventory/lan and for inventory/lan.yaml."""
+        path = self.inventory_path
+        return path.name if path.is_dir() else path.stem
+
+    @cached_property
+    def store(self) -> Store:
+        return Store.find(self)
+
+    @property
+    def state(self) -> Path:
+        """Folder of what was learnt about the hosts: known_hosts, peers.json, machines.json, failed.json."""
+        if named := os.environ.get("SWARMOPS_STATE"):
+            return Path(named).expanduser()
+        path = self.inventory_path
+        return (path if path.is_dir() else path.parent) / ".swarmops"
+
+    @property
+    def roles_path(self) -> Path:
+        return self._own_or_shared("roles")
+
+    @property
+    def templates_path(self) -> Path:
+        return self._own_or_shared("templates")
+
+    def _own_or_shared(self, folder: str) -> Path:
+        own, shared = self.root / folder, SHARE / folder
+        if own.is_dir() or not (shared.is_dir() or (shared := SHARE.parent.parent / folder).is_dir()):
+            return own
+        return shared
+
+    def shown(self, path: Path) -> str:
+        """How a message names a file of this project."""
+        return shown(path, self.root)
+
+    def urls(self, *, via: str = "lan") -> dict[str, list[str]]:
+        """Service -> URLs, derived (S4-01 to S4-09)."""
+        return self.distributed.urls(self.inventory, via=via)
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path with its links kept, so that messages name what the user wrote."""
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve would follow links)
+
+
+def find_root(root: Path | str | None, inventory: str | None, faults: Faults) -> Path:
+    """The project's folder; the current folder when there is none above it."""
+    if root is not None:
+        given = absolute(Path(root))
+        if not given.is_dir():
+            faults.add(
+                Mark(str(root)), "", "there is no such folder", "--project names the folder of a project"
+            )
+        return given
+    starts = [Path.cwd()]
+    if inventory and (path := Path(inventory)).exists():
+        starts.append(absolute(path).parent)
+    for start in starts:
+        for folder in (start, *start.parents):
+            if (folder / FILE).exists() or _holds_inventories(folder):
+                return folder
+    return Path.cwd()
+
+
+def _holds_inventories(folder: Path) -> bool:
+    """A folder with inventories, by more than the word: an `inventory/` elsewhere may be anything."""
+    return (folder / "inventory").is_dir() and (folder / "roles").is_dir()
+
+
+def _deployment(home: Path, faults: Faults) -> Deployment:
+    path = home / FILE
+    if not os.path.lexists(path):
+        return Deployment()
+    return distributed.load(path, faults, root=home) or Deployment()
+
+
+def tiers(home: Path) -> list[str]:
+    """The inventories under `inventory/`, by name."""
+    folder = home / "inventory"
+    if not folder.is_dir():
+        return []
+    paths = [p for p in folder.iterdir() if not p.name.startswith(".") and p.name != "examples"]
+    return sorted({p.name if p.is_dir() else p.stem for p in paths if p.is_dir() or p.suffix in SUFFIXES})
+
+
+def find_inventory(home: Path, named: str | None, deployment: Deployment, faults: Faults) -> Path | None:
+    """Where the inventory is. An unknown name or tier is a fault that lists what there is (cases 24, 54)."""
+    wanted = named or deployment.deployment.tier
+    folder = home / "inventory"
+    if "/" not in wanted and wanted not in (".", ".."):
+        for suffix in SUFFIXES:
+            if (found := folder / f"{wanted}{suffix}").exists():
+                return found
+    if named and os.path.lexists(path := Path(named).expanduser()):
+        return absolute(path)
+    if named and os.path.lexists(path := home / named):
+        return path
+    known = tiers(home)
+    if not named and not known and not (home / FILE).exists():
+        hint = "go to your project; a file with 'version: 1' and a folder inventory/lan begin one"
+        faults.add(Mark(str(home / FILE)), "", "there is no such file, nor an inventory beside it", hint)
+        return None
+    mark = Mark() if named else deployment.mark("deployment", "tier")
+    what = (
+        "the file or folder is not there" if named and "/" in named else f"there is no inventory '{wanted}'"
+    )
+    hint = closest(wanted, known) or f"make {shown(folder / wanted / 'hosts.yaml', home)}"
+    faults.add(mark, f"inventory {named}" if named else "deployment.tier", what, hint)
+    return None

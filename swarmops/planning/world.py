@@ -1,0 +1,366 @@
+"""Everything one planning knows: the project, the roles its hosts have, one scope a host. Nothing leaves it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from swarmops.model.faults import Faults, InputError, Mark, closest
+from swarmops.model.inventory import Host
+from swarmops.model.network import PUBLIC_KEY, address, mesh_address
+from swarmops.model.project import SHARE, Project
+from swarmops.model.secrets import Secret, UnknownSecret
+from swarmops.planning import conditions, roles
+from swarmops.planning.hostfaults import HostFaults
+from swarmops.planning.kinds_spec import describe
+from swarmops.planning.roles import Role
+from swarmops.planning.running import SecretText, Silent, Trouble, note
+from swarmops.planning.templating import Fault, Templates
+from swarmops.planning.variables import SECTIONS, HostScope, RoleScope, View, not_set, open_data
+
+
+class HostView:
+    """A host as templates (`host`) and role.py (`context.host`) see it."""
+
+    def __init__(self, world: World, host: Host):
+        self.name = host.name
+        self.groups = host.groups
+        self.address = address(host)
+        self.mesh_address = mesh_address(host)
+        self._world = world
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """`lan`, and `mesh` where the host has an address in the tunnel."""
+        return {"lan": self.address, **({"mesh": self.mesh_address} if self.mesh_address else {})}
+
+    @property
+    def roles(self) -> list[str]:
+        return [role.name for role in self._world.roles_of(self.name)]
+
+    @property
+    def vars(self) -> View:
+        """Its variables, roles' ones as `<role>_<var>`."""
+        return View(self._world.scope(self.name))
+
+    def __repr__(self) -> str:
+        return f"<host {self.name}>"
+
+
+class Context:
+    """What `vars(context)` in a role.py is given. Plain reading; nothing in it changes anything."""
+
+    def __init__(self, world: World, scope: HostScope, role: Role):
+        self._world, self._scope = world, scope
+        self.role = role.name
+        self.project = world.project
+        self.host = world.views[scope.host.name]
+        self.hosts = list(world.views.values())
+        self.peers = world.peers
+        self.store = world.project.store
+        self.vars = View(RoleScope(scope, role))  # the role's variables by short name, then all others
+
+    def hosts_of(self, role: str) -> list[HostView]:
+        """The hosts that have the role."""
+        return [self._world.views[name] for name in self._world.hosts_of(role)]
+
+    @property
+    def reach(self) -> list[Any]:
+        """Who may reach which port of this host (`reach.Opening`)."""
+        return [o for o in self._world.openings if o.host == self.host.name]
+
+    @property
+    def openings(self) -> list[Any]:
+        """The same for all hosts."""
+        return self._world.openings
+
+
+class World:
+    """See the module. `faults` gets what is wrong in files, `host_faults` what is wrong for some hosts."""
+
+    def __init__(self, project: Project, extra: Mapping[str, Any], faults: Faults):
+        self.project, self.extra, self.faults = project, dict(extra), faults
+        self.host_faults = HostFaults()
+        self.hosts: dict[str, Host] = project.inventory.hosts
+        self.views = {name: HostView(self, host) for name, host in self.hosts.items()}
+        paths = [project.root, SHARE, SHARE.parent.parent]
+        self.templates = Templates([project.templates_path, *(p / "templates" for p in paths)], project.root)
+        self.known = roles.known_roles([project.roles_path, *(p / "roles" for p in paths)])
+        self.sections = {name: project.distributed.section(name) for name in SECTIONS}
+        self.services: dict[str, Any] = self.sections["services"]
+        self.scopes: dict[str, HostScope] = {}
+        self._role_scopes: dict[tuple[str, str], RoleScope] = {}
+        self.roles: dict[str, Role] = {}
+        self._placed: dict[str, list[Role]] = {}
+        self._secrets: dict[str, Secret] = {}
+        self.common = self._common()
+        self._load()
+        self.role_var_names = self._role_vars()
+        self._place()
+        self._check_extra()
+
+    def _common(self) -> dict[str, Any]:
+        groups = {name: group.all_hosts() for name, group in self.project.inventory.groups.items()}
+        return {
+            **self.sections,
+            "groups": groups,
+            "hostvars": HostVars(self),
+            "peers": MappingProxyType(self.peers),
+            "hosts_of": self.hosts_of,
+            "secret": self.secret,
+            "omit": OMIT,
+            "tier": self.project.tier,
+        }
+
+    # -- roles
+
+    def _load(self) -> None:
+        """The roles of `infrastructure` and what they need, each read once."""
+        wanted = list(self.project.distributed.infrastructure)
+        for name in wanted:
+            if name not in self.known:
+                mark = self.project.distributed.mark("infrastructure", name)
+                hint = closest(name, self.known) or f"make roles/{name}/role.yaml"
+                self.faults.add(mark, f"infrastructure.{name}", f"there is no role '{name}'", hint)
+        queue = [name for name in wanted if name in self.known]
+        while queue:
+            name = queue.pop(0)
+            if name in self.roles:
+                continue
+            role = roles.load(self.known[name], self.templates, self.faults, project=self.project.root)
+            if role is None:
+                continue
+            self.roles[name] = role
+            queue += [need for need in role.needs if self._is_known(role, need, "needs")]
+            for other in role.after:
+                self._is_known(role, other, "after")
+        self._no_cycles()
+
+    def _is_known(self, role: Role, name: str, key: str) -> bool:
+        mark = role.needs_marks.get(name, role.mark)
+        if name == role.name:
+            self.faults.add(mark, key, f"{role.name} cannot come {'before' if key == 'needs' else 'after'} itself")
+            return False
+        if name not in self.known:
+            self.faults.add(mark, key, f"there is no role '{name}'", closest(name, self.known))
+        return name in self.known
+
+    def _no_cycles(self) -> None:
+        """Case 43: a circle of `needs` is printed as a -> b -> a, once."""
+        done: set[str] = set()
+
+        def visit(name: str, trail: list[str]) -> None:
+            if name in trail:
+                ring = [*trail[trail.index(name) :], name]
+                role = self.roles[ring[-2]]
+                mark = role.needs_marks.get(name, role.mark)
+                self.faults.add(mark, "needs", f"the roles need each other in a circle: {' -> '.join(ring)}")
+                return
+            if name in done or name not in self.roles:
+                return
+            for need in self.roles[name].needs:
+                if need != name:
+                    visit(need, [*trail, name])
+            done.add(name)
+
+        for name in self.roles:
+            visit(name, [])
+
+    def _place(self) -> None:
+        """Which roles each host has, what they need before them."""
+        direct: dict[str, list[str]] = {name: [] for name in self.hosts}
+        for role, pattern in self.project.distributed.infrastructure.items():
+            if role not in self.roles:
+                continue
+            try:
+                for host in self.project.inventory.select(pattern):
+                    direct.setdefault(host.name, []).append(role)
+            except InputError as e:
+                mark = self.project.distributed.mark("infrastructure", role)
+                for fault in e.faults.errors:
+                    self.faults.add(mark, f"infrastructure.{role}", fault.sentence, fault.hint)
+        rank = {name: i for i, name in enumerate(self.roles)}
+        for host, names in direct.items():
+            order: list[str] = []
+            for name in sorted(names, key=lambda n: rank[n]):
+                self._with_needs(name, order, [])
+            self._placed[host] = [r for n in order if self._holds(r := self.roles[n], host)]
+
+    def _with_needs(self, name: str, order: list[str], trail: list[str]) -> None:
+        if name in order or name in trail or name not in self.roles:
+            return
+        for need in self.roles[name].needs:
+            self._with_needs(need, order, [*trail, name])
+        order.append(name)
+
+    def _holds(self, role: Role, host: str) -> bool:
+        """A role's own `when`, which only the inventory may answer."""
+        if not role.when:
+            return True
+        try:
+            parts = conditions.compile_when(self.templates, role.when, (), {})
+        except Fault as e:
+            self.faults.add(e.trouble.mark, "when", e.trouble.sentence, e.trouble.hint)
+            return False
+        for part in parts:
+            if part.facts:
+                said = "a role's `when` is decided before any host is asked"
+                self.faults.add(part.mark, "when", said, "put facts into the tasks' `when`")
+                return False
+        scope = self.role_scope(self.scope(host), role)
+
+        def value_of(text: Any) -> Any:
+            made, run = self.templates.value(text, scope, text.mark)
+            self.report(host, "when", run.troubles, role, scope)
+            return made
+
+        return conditions.decide(parts, (), value_of).wanted
+
+    def roles_of(self, host: str) -> list[Role]:
+        """The roles of a host, in the order in which they are applied."""
+        return self._placed.get(host, [])
+
+    def hosts_of(self, role: str) -> list[str]:
+        """The names of the hosts that have a role. Templates call this too."""
+        if role not in self.known and role not in self.project.distributed.infrastructure:
+            note(f"there is no role '{role}'", closest(role, self.known))
+        return [name for name, placed in self._placed.items() if any(r.name == role for r in placed)]
+
+    # -- values
+
+    def scope(self, host: str) -> HostScope:
+        if host not in self.scopes:
+            self.scopes[host] = HostScope(self, self.hosts[host])
+        return self.scopes[host]
+
+    def role_scope(self, scope: HostScope, role: Role) -> RoleScope:
+        key = (scope.host.name, role.name)
+        if key not in self._role_scopes:
+            self._role_scopes[key] = RoleScope(scope, role)
+        return self._role_scopes[key]
+
+    def _role_vars(self) -> dict[str, tuple[Role, str]]:
+        """`<role>_<var>` -> the role and its variable's short name."""
+        found = {}
+        for role in self.roles.values():
+            for name in [*role.vars, *(self.services.get(role.name) or ())]:
+                found[role.prefix + name] = (role, name)
+        return found
+
+    def role_var(self, key: str, scope: HostScope) -> tuple[Role, str] | None:
+        """The role and variable that a long name means, derived ones included."""
+        if found := self.role_var_names.get(key):
+            return found
+        for role in self.roles.values():
+            if role.derive is not None and key.startswith(role.prefix):
+                name = key.removeprefix(role.prefix)
+                if name in scope.derive(role):
+                    return role, name
+        return None
+
+    def derive(self, role: Role, scope: HostScope) -> dict[str, Any]:
+        """What role.py's `vars(context)` returns for a host."""
+        file = role.file.replace("role.yaml", "role.py")
+        try:
+            made = role.derive(Context(self, scope, role)) if role.derive else {}
+            if not isinstance(made, Mapping):
+                raise TypeError(f"vars(context) must return a map, not {describe(made)}")
+            opened: dict[str, Any] = self.open_data(made)
+            return opened
+        except UnknownSecret as e:
+            self.host_faults.add(scope.host.name, Mark(file), "vars", e.sentence, e.hint)
+        except InputError as e:
+            for fault in e.faults.errors:
+                self.faults.add(fault.mark, fault.path, fault.sentence, fault.hint)
+        except Exception as e:  # a role is the user's file: whatever is wrong in it is a fault of theirs
+            mark = Mark(file, roles._last_line(e, role.folder / "role.py"))
+            words = str(e) if isinstance(e, ValueError | TypeError) else f"{type(e).__name__}: {e}"
+            self.host_faults.add(scope.host.name, mark, "vars", words)
+        return {name: Silent(name=name) for name in ()}
+
+    def open_data(self, value: Any) -> Any:
+        """See `variables.open_data`. Raises `UnknownSecret`, `InputError`."""
+        return open_data(value, self.get_secret)
+
+    def get_secret(self, name: str) -> Secret:
+        if name not in self._secrets:
+            self._secrets[name] = self.project.store.get(name)
+        return self._secrets[name]
+
+    def secret(self, name: str) -> Any:
+        """`secret('redis.app')` in a template."""
+        try:
+            return SecretText(self.get_secret(str(name)).open())
+        except UnknownSecret as e:
+            note(e.sentence, e.hint)
+            return Silent(name=str(name))
+
+    @cached_property
+    def peers(self) -> dict[str, str]:
+        """WireGuard public keys by host: those recorded by deploys, then those the inventory gives."""
+        found: dict[str, str] = {}
+        file = self.project.state / "peers.json"
+        if file.is_file():
+            try:
+                found.update({str(k): str(v) for k, v in json.loads(file.read_text()).items()})
+            except (ValueError, AttributeError, OSError) as e:
+                self.faults.add(Mark(self.project.shown(file)), "", f"cannot be read: {e}", "swarmops deploy makes it")
+        found.update({n: str(h.vars[PUBLIC_KEY]) for n, h in self.hosts.items() if h.vars.get(PUBLIC_KEY)})
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def openings(self) -> list[Any]:
+        from swarmops.planning.reach import openings
+
+        return openings(self)
+
+    def _check_extra(self) -> None:
+        """`-e maxmemory=...` would reach nobody: a role's variables are overridden by their long names."""
+        for name in self.extra:
+            long = [r.prefix + name for r in self.roles.values() if name in r.vars]
+            set_somewhere = any(name in host.vars for host in self.hosts.values())
+            if long and not set_somewhere and name not in self.role_var_names:
+                hint = f"did you mean {' or '.join(long[:3])}?"
+                self.faults.add(Mark(f"-e {name}"), "", f"no role or host has a variable '{name}'", hint)
+
+    def report(self, host: str, path: str, troubles: Iterable[Trouble], role: Role, scope: Any) -> None:
+        """Troubles of one rendering as faults of one host."""
+        for trouble in troubles:
+            sentence, hint = trouble.sentence, trouble.hint
+            if trouble.name:
+                sentence, hint = not_set(trouble, scope)
+                if any(task.register == trouble.name for task in role.tasks):
+                    hint = "it is registered by a task: only `when` can ask it, on the host"
+            where = "" if trouble.mark.file.startswith("templates/") or "/templates/" in trouble.mark.file else path
+            self.host_faults.add(host, trouble.mark, where, sentence, hint)
+
+
+class HostVars(Mapping):  # type: ignore[type-arg]
+    """`hostvars`: every host's variables, looked up when asked."""
+
+    def __init__(self, world: World):
+        self._world = world
+
+    def __getitem__(self, name: str) -> View:
+        if name not in self._world.hosts:
+            raise KeyError(name)
+        return View(self._world.scope(name))
+
+    def __iter__(self) -> Any:
+        return iter(self._world.hosts)
+
+    def __len__(self) -> int:
+        return len(self._world.hosts)
+
+
+class _Omit:
+    """Ansible's `omit`: the argument as if it were not written."""
+
+    def __repr__(self) -> str:
+        return "omit"
+
+
+OMIT = _Omit()

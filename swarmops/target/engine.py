@@ -1,0 +1,260 @@
+"""The engine: for each step read what is, compare with what is wanted, fix, and read again.
+
+"ok" is never assumed. A failure skips the rest of its role and of the roles that need it; other roles go on. In check
+mode nothing is fixed, and a step that cannot be read because an earlier one was not applied says so.
+"""
+
+import hashlib
+import json
+
+from swarmops.target import generations, handlers, wire
+from swarmops.target.rollback import Rollback
+from swarmops.target.system import Failed, Missing, stopwatch
+from swarmops.target.when import holds
+
+CONFIRM = 30  # seconds in which a new connection must prove that we are not locked out
+
+
+class Engine:
+    """Plays one envelope's steps on this host."""
+
+    def __init__(self, envelope, system, kinds):
+        self.envelope, self.system, self.kinds = envelope, system, kinds
+        self.steps = envelope["steps"]
+        self.by_id = {s["id"]: s for s in self.steps}
+        self.results = {}  # step id -> status
+        self.wants = {}  # step id -> digest of what it wanted
+        self.names = {"facts": _Lazy(system)}
+        self.dead = {}  # role -> id of the step that failed it
+        self.coming = {}  # resource -> id of the step that would make it
+        self.window = None  # the open rollback window, with the ids it covers
+        self.covered = []
+        self.watched_by = handlers.watchers(self.steps)
+
+    def play(self):
+        """Play all steps. Returns True when none failed."""
+        self._ask_for_contents()
+        started = set()
+        for i, step in enumerate(self.steps):
+            if self.system.link and self.system.link.gone:
+                return False
+            if self.window and step["role"] != self.by_id[self.covered[-1]]["role"]:
+                self._close_window()
+            kind = self.kinds[step["kind"]]
+            if step["kind"] not in started and hasattr(kind, "prefetch"):
+                started.add(step["kind"])
+                kind.prefetch([s["args"] for s in self.steps if s["kind"] == step["kind"]], self.system)
+            self._one(i, step, kind)
+        if self.window:
+            self._close_window()
+        return not self.dead
+
+    def _ask_for_contents(self):
+        """Ask at once for all contents that this host lacks, so that they come while the first steps run."""
+        lacking = []
+        for step in self.steps:
+            sha = step.get("content")
+            if sha and not step.get("skip"):
+                kind = self.kinds[step["kind"]]
+                lacks = getattr(kind, "lacks", None)
+                dest = step["args"].get("dest") or step["args"].get("path")
+                if lacks(step["args"], self.system) if lacks else self.system.sha256(dest) != sha:
+                    lacking.append(sha)
+        asked = self.system.memo("asked", set)
+        new = sorted(set(lacking) - asked)
+        if new:
+            asked.update(new)
+            self.system.emit({"e": "need", "contents": new})
+
+    def _one(self, i, step, kind):
+        self.system.commands = []
+        took = stopwatch()
+        try:
+            report = self._decide(step, kind)
+        except Missing as e:
+            report = self._missing(step, e)
+        except (Failed, OSError, ValueError) as e:
+            report = {"s": wire.FAILED, "why": str(e)}
+        status = report["s"]
+        self.results[step["id"]] = status
+        if status == wire.FAILED:
+            self.dead.setdefault(step["role"], step["id"])
+            report["cmds"] = self.system.commands[-5:]
+        if step.get("register"):
+            self._register(step, kind, report)
+        out = dict(report, e="step", i=i, ms=took())
+        out.pop("facts", None)
+        self.system.emit(out, now=status not in (wire.OK, wire.SKIPPED))
+
+    def _decide(self, step, kind):
+        reason = self._skip(step)
+        if reason:
+            return {"s": wire.SKIPPED, "why": reason}
+        handler = step.get("handler")
+        if handler:
+            due = handlers.due(self, step)
+            if not due:
+                return {"s": wire.OK}
+            return handlers.run(self, step, kind, due)
+        return self.converge(step, kind)
+
+    def _skip(self, step):
+        """Why this step is not played, or None."""
+        if step.get("skip"):
+            return "tags"
+        for role in [step["role"], *self.envelope.get("needs", {}).get(step["role"], [])]:
+            if role in self.dead:
+                return "after %s failed" % self.dead[role]
+        for expression in step.get("when", ()):
+            if self.system.check and self._hangs_on_unapplied(expression):
+                return "its condition `%s` is decided by a step that was not applied" % expression
+            if not holds(expression, dict(step.get("consts", {}), **self.names)):
+                return "when " + expression
+        return None
+
+    def _hangs_on_unapplied(self, expression):
+        words = set(expression.replace(".", " ").replace("(", " ").split())
+        return any(n in words and self.names[n].get("would") for n in self.names if n != "facts")
+
+    def converge(self, step, kind):
+        """want -> read -> compare -> fix -> read again. Returns the step's report."""
+        args, system = step["args"], self.system
+        want = kind.want(args)
+        self.wants[step["id"]] = digest([want, step.get("content")])
+        state = kind.read(args, want, system)
+        wrong = _differing(want, state)
+        if not wrong:
+            return {"s": wire.OK}
+        report = {"was": _shown(state, wrong, step), "want": _shown(want, wrong, step)}
+        if hasattr(kind, "diff") and self.envelope.get("diff") and not step.get("secret"):
+            report["diff"] = kind.diff(args, want, state, system)
+        if system.check:
+            self._promise(step, kind)
+            return dict(report, s=wire.WOULD)
+        if step.get("guard"):
+            self._open_window(step, kind)
+        system.keep_for = self.watched_by.get(step["id"])
+        facts = kind.fix(args, want, state, system)
+        if getattr(kind, "VERIFY", True):
+            now = kind.read(args, want, system)
+            left = _differing(want, now)
+            if left:
+                return dict(report, s=wire.FAILED, why=_still_wrong(left, want, now, step))
+        return dict(report, s=wire.CHANGED, facts=facts)
+
+    # -- check mode
+
+    def _promise(self, step, kind):
+        """Remember what this step would have brought into being."""
+        for resource in kind.makes(step["args"]) if hasattr(kind, "makes") else ():
+            self.coming.setdefault(resource, step["id"])
+
+    def _missing(self, step, e):
+        """A step hangs on something that is not there: fine in check mode when an earlier step would make it."""
+        if self.system.check:
+            maker = self.coming.get(e.resource)
+            if not maker:
+                maker = next((s for r, s in self.coming.items() if r.startswith("package:")), None)
+            if maker:
+                self._promise(step, self.kinds[step["kind"]])
+                return {"s": wire.WOULD, "after": maker}
+        return {"s": wire.FAILED, "why": str(e)}
+
+    # -- what cannot be taken back by us once we are locked out
+
+    def _open_window(self, step, kind):
+        if not self.window:
+            seconds = self.envelope.get("confirm", CONFIRM)
+            self.window = Rollback(self.system, self.envelope["run"], seconds)
+        args = step["args"]
+        if hasattr(kind, "touches"):
+            paths = kind.touches(args, self.system)
+        else:
+            paths = [args.get("dest") or args.get("path")]
+        handler = self.by_id.get(self.watched_by.get(step["id"]) or "")
+        reload = [handler["args"]["name"]] if handler and handler["args"].get("name") else []
+        self.window.cover([p for p in paths if p], nft=step["kind"] == "nftables", reload=reload)
+        self.covered.append(step["id"])
+
+    def _close_window(self):
+        """Confirm by a new connection, or report every covered step as rolled back."""
+        window, covered = self.window, self.covered
+        self.window, self.covered = None, []
+        if window.confirm():
+            return
+        why = "rolled back: no new connection came within %d s" % window.seconds
+        for i, step in enumerate(self.steps):
+            if step["id"] in covered:
+                self.dead.setdefault(step["role"], step["id"])
+                self.results[step["id"]] = wire.FAILED
+                self.system.emit({"e": "step", "i": i, "s": wire.FAILED, "why": why, "ms": 0})
+        for name in [n for n in list(self.system._memo) if n.startswith("sha:")]:
+            self.system.forget(name)
+
+    # -- results that later conditions see
+
+    def _register(self, step, kind, report):
+        status = report["s"]
+        seen = dict(report.get("facts") or {})
+        if hasattr(kind, "out") and status in (wire.OK, wire.CHANGED):
+            seen.update(kind.out(step["args"], self.system))
+        if seen:
+            report["out"] = seen
+        self.names[step["register"]] = dict(
+            seen,
+            changed=status == wire.CHANGED,
+            would=status == wire.WOULD,
+            failed=status == wire.FAILED,
+            skipped=status == wire.SKIPPED,
+            succeeded=status in (wire.OK, wire.CHANGED),
+        )
+
+    def restore(self, step):
+        """Put back the files that a failed handler answers for. Returns their paths."""
+        return generations.restore(self.system, self._files_of(step))
+
+    def settle(self, step):
+        generations.settle(self.system, self._files_of(step))
+
+    def _files_of(self, step):
+        args = [self.by_id[w]["args"] for w in step["watches"] if w in self.by_id]
+        return [p for p in (a.get("dest") or a.get("path") for a in args) if p]
+
+
+class _Lazy(dict):
+    """Facts, gathered when a condition first asks for one."""
+
+    def __init__(self, system):
+        self.system = system
+        dict.__init__(self)
+
+    def get(self, key, default=None):
+        return self.system.facts.get(key, default)
+
+
+def digest(value):
+    """Short stable digest of plain data."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _differing(want, state):
+    return [k for k in want if want[k] != state.get(k)]
+
+
+def _shown(values, keys, step):
+    if step.get("secret"):
+        return {k: "(secret)" if k in ("sha256", "content", "line") else values.get(k) for k in keys}
+    return {k: values.get(k) for k in keys}
+
+
+def _still_wrong(keys, want, now, step):
+    shown_want, shown_now = _shown(want, keys, step), _shown(now, keys, step)
+    parts = ["%s (want %s, is %s)" % (k, _word(shown_want[k]), _word(shown_now[k])) for k in keys]
+    return "still wrong after fix: " + ", ".join(parts)
+
+
+def _word(value):
+    if value is None:
+        return "absent"
+    return str(value).lower() if isinstance(value, bool) else value

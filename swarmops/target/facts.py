@@ -1,0 +1,36 @@
+"""Facts of this host, for `when: facts....` and for comparing with declared hardware (S4-15)."""
+
+import os
+import sys
+
+
+def gather():
+    """distribution, release, version, python, arch, hostname, machine_id, memory_mb, cores, systemd."""
+    release = _os_release()
+    uname = os.uname()
+    return {
+        "distribution": release.get("ID", ""),
+        "release": release.get("VERSION_CODENAME", ""),
+        "version": release.get("VERSION_ID", ""),
+        "python": "%d.%d" % sys.version_info[:2],
+        "arch": uname.machine,
+        "kernel": uname.release,
+        "hostname": uname.nodename,
+        "machine_id": _read("/etc/machine-id").strip(),
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
+        "cores": os.cpu_count(),
+        "systemd": os.path.isdir("/run/systemd/system"),
+    }
+
+
+def _os_release():
+    pairs = (line.partition("=") for line in _read("/etc/os-release").splitlines())
+    return {k: v.strip().strip('"') for k, _, v in pairs}
+
+
+def _read(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except OSError:
+        return ""

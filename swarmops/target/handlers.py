@@ -1,0 +1,103 @@
+"""Handlers that cannot be lost.
+
+A handler runs when a step it watches changed now, or when what those steps want differs from the stamp kept on the
+host. The stamp is written only after the handler succeeded, so a restart that was due before a failure, a cut or a
+reboot is still due in the next run.
+"""
+
+import json
+import os
+
+from swarmops.target import wire
+from swarmops.target.system import Failed
+
+
+def watchers(steps):
+    """step id -> id of the first handler that watches it."""
+    found = {}
+    for step in steps:
+        for watched in step.get("watches", ()):
+            found.setdefault(watched, step["id"])
+    return found
+
+
+def due(engine, step):
+    """Why the handler must run: {"after": id} or {"why": sentence}; None when it need not."""
+    status = {w: engine.results.get(w) for w in step["watches"]}
+    moved = [w for w in step["watches"] if status[w] in (wire.CHANGED, wire.WOULD)]
+    if moved:
+        return {"after": moved[0]}
+    played = {w: engine.wants[w] for w in step["watches"] if w in engine.wants and status[w] == wire.OK}
+    stamp = _read(engine, step)
+    if any(stamp.get(w) != d for w, d in played.items()):
+        return {"why": "not run since %s changed" % next(w for w, d in played.items() if stamp.get(w) != d)}
+    return None
+
+
+def run(engine, step, kind, due):
+    """Run a due handler; on failure put the files back that it answers for, and run it once more with them."""
+    if engine.system.check:
+        return dict(due, s=wire.WOULD)
+    args, system = step["args"], engine.system
+    try:
+        _once(engine, step, kind)
+    except (Failed, OSError) as e:
+        return _go_back(engine, step, kind, str(e))
+    stamp = dict(_read(engine, step), **{w: engine.wants[w] for w in step["watches"] if w in engine.wants})
+    _write(engine, step, stamp)
+    engine.settle(step)
+    system.forget("handler:" + json.dumps(args, sort_keys=True))
+    return dict(due, s=wire.CHANGED)
+
+
+def _once(engine, step, kind):
+    args, system = step["args"], engine.system
+    want = kind.want(args)
+    state = kind.read(args, want, system)
+    kind.fix(args, want, state, system)
+
+
+def _go_back(engine, step, kind, why):
+    log = list(engine.system.commands)
+    back = engine.restore(step)
+    if not back:
+        return {"s": wire.FAILED, "why": why}
+    names = ", ".join(back)
+    try:
+        _once(engine, step, kind)
+        tail = "the previous %s is back and running" % names
+    except (Failed, OSError) as e:
+        tail = "the previous %s is back, and does not run either: %s" % (names, e)
+    engine.system.commands = log
+    return {"s": wire.FAILED, "why": "%s; %s" % (why, tail), "back": back}
+
+
+def _path(engine, step):
+    import hashlib
+
+    name = hashlib.sha256(step["id"].encode()).hexdigest()[:32]
+    return os.path.join(engine.system.state, "stamps", name + ".json")
+
+
+def _read(engine, step):
+    try:
+        with open(_path(engine, step)) as f:
+            return json.load(f)["wants"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _write(engine, step, wants):
+    path = _path(engine, step)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    note = json.dumps({"handler": step["id"], "wants": wants}).encode()
+    engine.system.keep_for = None
+    _land(path, note)
+
+
+def _land(path, data):
+    with open(path + ".new", "wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    os.rename(path + ".new", path)

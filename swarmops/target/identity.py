@@ -1,0 +1,40 @@
+"""Whether this host is the one that is meant, and whether it is ours (cases 64 and 66)."""
+
+import json
+import os
+
+
+def stranger(envelope, system):
+    """Why this host must not be touched, or None. Says who this host is by an event."""
+    machine = system.facts["machine_id"]
+    system.emit({"e": "hello", "machine": machine}, now=False)
+    if envelope.get("adopt"):
+        return None
+    recorded = envelope.get("machine")
+    if recorded and machine and recorded != machine:
+        return "another machine answers here: its machine-id is %s, recorded is %s" % (
+            machine[:8],
+            recorded[:8],
+        )
+    owner = _owner(system)
+    if owner and envelope.get("owner") and owner != envelope["owner"]:
+        return "this host is deployed from '%s', not from '%s'" % (owner, envelope["owner"])
+    return None
+
+
+def claim(envelope, system):
+    """Leave on the host whose deployment it is."""
+    if envelope.get("owner") and _owner(system) != envelope["owner"]:
+        os.makedirs(system.state, mode=0o700, exist_ok=True)
+        path = os.path.join(system.state, "owner.json")
+        with open(path + ".new", "w") as f:
+            json.dump({"owner": envelope["owner"]}, f)
+        os.rename(path + ".new", path)
+
+
+def _owner(system):
+    try:
+        with open(os.path.join(system.state, "owner.json")) as f:
+            return json.load(f)["owner"]
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,72 @@
+"""One deploy at a time on a host. The lock dies with its process, and says who holds it."""
+
+import fcntl
+import json
+import os
+import time
+
+from swarmops.target.wire import HEARTBEAT, SILENCE
+
+
+class Held(Exception):
+    """Another run has the lock. `.holder` is who and since when."""
+
+    def __init__(self, holder):
+        self.holder = holder
+        Exception.__init__(
+            self, "deploy held by %s since %s" % (holder.get("by", "?"), holder.get("since", "?"))
+        )
+
+
+class Lock:
+    """An flock on a file whose modification time is the holder's last sign of life from its controller."""
+
+    def __init__(self, system, by, run):
+        os.makedirs(system.volatile, mode=0o700, exist_ok=True)
+        self.path = os.path.join(system.volatile, "lock")
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.by, self.run = by, run
+
+    def acquire(self, on_wait):
+        """Take the lock. A holder whose controller is gone is waited for, since it ends after its current step.
+
+        Raises Held when the holder is alive, or did not end within its allowed silence and a minute.
+        """
+        end = None
+        while not self._try():
+            holder = self._holder()
+            if holder["silent"] < 2 * HEARTBEAT:
+                raise Held(holder)
+            if end is None:
+                on_wait(holder)
+                end = time.monotonic() + SILENCE + 60
+            elif time.monotonic() > end:
+                raise Held(holder)
+            time.sleep(0.2)  # flock has no wait with a time limit
+        note = {"by": self.by, "run": self.run, "pid": os.getpid(), "since": time.strftime("%F %T %z")}
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, json.dumps(note).encode(), 0)
+
+    def beat(self):
+        """The controller has just given a sign of life."""
+        os.utime(self.fd)
+
+    def release(self):
+        os.ftruncate(self.fd, 0)
+        os.close(self.fd)
+
+    def _try(self):
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            return False
+
+    def _holder(self):
+        try:
+            with open(self.path) as f:
+                note = json.load(f)
+        except (OSError, ValueError):
+            note = {}
+        note["silent"] = time.time() - os.stat(self.path).st_mtime
+        return note

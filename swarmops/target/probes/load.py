@@ -1,0 +1,13 @@
+"""Load of the last five minutes for each core. Without limits of its own: warns above 4, never critical."""
+
+import os
+
+ARGS = {}
+
+
+def probe(args, system, deadline):
+    one, five, fifteen = os.getloadavg()
+    cores = os.cpu_count() or 1
+    detail = "load %.2f %.2f %.2f on %d cores" % (one, five, fifteen, cores)
+    limits = {"warn": {"max": 4}}
+    return {"ok": True, "value": round(five / cores, 3), "unit": "", "detail": detail, "limits": limits}
