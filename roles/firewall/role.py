@@ -13,7 +13,7 @@ ANY = "any"
 
 
 def vars(context):
-    return derive(list(context.reach), context.value)
+    return derive(list(context.reach), context.vars.__getitem__)
 
 
 def derive(openings, value):

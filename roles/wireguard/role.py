@@ -5,16 +5,60 @@ Who peers with whom:
 - a host behind NAT has one peer, the hub, which routes to all others; the others reach it through the hub;
 - where every host shall go through the hub, they all say `wireguard_nat: true`.
 
-A member is plain data: {"name", "address", "mesh", "nat", "endpoint", "key"}.
+A member is plain data: {"name", "address", "mesh", "nat", "endpoint", "key", "routes", "exit"}.
 """
 
 import base64
 import hashlib
 import hmac
+import ipaddress
+
+from swarmops.model.secrets import Secret
 
 
 def vars(context):
-    raise NotImplementedError
+    own, mesh = context.vars, context.vars["network"]["mesh"]
+    members = [member(host, context.peers) for host in context.hosts_of("wireguard")]
+    me = next(m for m in members if m["name"] == context.host.name)
+    hub = mesh["hub"] or ""
+    if wrong := problems(members, hub):
+        raise ValueError("; ".join(wrong))
+    network = ipaddress.ip_network(str(mesh["range"]))
+
+    def psk(one, other):
+        return Secret("wireguard.mesh", pair_key(str(own["mesh_secret"]), one, other))
+
+    peers = peers_of(me, members, hub, int(own["keepalive"]), psk, own["port"])
+    return {
+        "own_key": me["key"],
+        "mesh_cidr": f"{me['mesh']}/{network.prefixlen}",
+        "peers_wanted": peers,
+        "peer_addresses": {p["name"]: p["allowed"][0].split("/")[0] for p in peers},
+        "routes": [a for p in peers for a in p["allowed"] if outside(a, network)],
+        "is_hub": me["name"] == hub,
+        # A caller behind NAT comes from an address that nobody knows beforehand.
+        "tunnel_from": ["any"] if me["name"] == hub and any(m["nat"] for m in members) else ["wireguard"],
+    }
+
+
+def member(host, keys):
+    """A host of the role as plain data."""
+    return {
+        "name": host.name,
+        "address": host.address,
+        "mesh": host.mesh_address,
+        "nat": bool(host.vars["wireguard_nat"]),
+        "endpoint": host.vars["wireguard_endpoint"],
+        "key": keys.get(host.name, ""),
+        "routes": list(host.vars["mesh_routes"]) if "mesh_routes" in host.vars else [],
+        "exit": "mesh_exit" in host.vars and host.vars["mesh_exit"] is True,
+    }
+
+
+def outside(allowed, mesh):
+    """Whether a peer's address needs a route of its own; /0 is left to the host's owner."""
+    network = ipaddress.ip_network(allowed)
+    return network.prefixlen > 0 and (network.version != mesh.version or not network.subnet_of(mesh))
 
 
 def peers_of(me, members, hub, keepalive, psk, port):
@@ -26,18 +70,18 @@ def peers_of(me, members, hub, keepalive, psk, port):
     for other in near:
         if not other["key"]:
             continue
-        allowed = [other["mesh"]]
-        if other["name"] == hub:
-            allowed += [m["mesh"] for m in far]
+        through = [other, *(far if other["name"] == hub else [])]
+        allowed = [host_route(m["mesh"]) for m in through]
+        allowed += [str(route) for m in through for route in m["routes"]]
         found.append(
             {
                 "name": other["name"],
                 "key": other["key"],
                 "psk": psk(me["name"], other["name"]),
-                "allowed": [host_route(a) for a in allowed],
+                "allowed": allowed,
                 "endpoint": "" if other["nat"] else endpoint(other, port),
                 "keepalive": keepalive if me["nat"] else None,
-                "exit": False,
+                "exit": any(m["exit"] for m in through),
             }
         )
     return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from swarmops.delivery import records
@@ -128,7 +128,6 @@ class Deploy:
                 "host": "",
                 "text": f"recorded the public keys of {', '.join(sorted(made))}",
             }
-            self.project = self.project.refreshed()
             self.plans = {n: p for n, p in self._plan().items() if n in self.plans}
             for name in list(self.counts):
                 self.counts[name] = dict.fromkeys(COUNTED, 0)
@@ -145,7 +144,7 @@ class Deploy:
                 "confirm": o.confirm,
                 "adopt": o.adopt,
                 "machine": machines.get(name),
-                "owner": self.project.owner,
+                "owner": f"{self.project.name}/{self.project.tier}",
                 "needs": plan.needs,
                 "steps": plan.steps,
             }
@@ -229,4 +228,5 @@ def _key_steps(plan: Plan) -> list[dict]:
 
 def _only_keys(plan: Plan) -> Plan:
     """The same plan, with every step left out that making the keys does not need."""
-    return plan.only(lambda step: KEYS_TAG in step.get("tags", []))
+    steps = [s if KEYS_TAG in s.get("tags", []) else {**s, "skip": True} for s in plan.steps]
+    return replace(plan, steps=steps)

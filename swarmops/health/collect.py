@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import swarmops.target.health as probing
-from swarmops.health.verdict import HostHealth, Result, State, Verdict, clock, judge, one_line, result
+from swarmops.health.verdict import HostHealth, Result, State, Verdict, clock, echoes, judge, one_line, result
 
 if TYPE_CHECKING:
     from swarmops.model.inventory import Host
@@ -53,7 +53,7 @@ def targets(
 ) -> list[Target]:
     """The hosts of `limit` with their checks, planned as `deploy` plans. Raises InputError with every fault.
 
-    service   only this role's checks, on the hosts that have some; a name that no role has is a fault
+    service   only checks of this role or service, on the hosts that have some; an unknown name is a fault
     latency   add a measurement from every host to every Redis host (S0-38)
     """
     from swarmops.planning.plan import make_plans
@@ -63,8 +63,8 @@ def targets(
     found = []
     for name, plan in plans.items():
         host = project.inventory.hosts[name]
-        roles = tuple(dict.fromkeys([*(s["role"] for s in plan.steps), *(c["role"] for c in plan.checks)]))
-        found.append(Target(name, roles, list(plan.checks), _access(host, project), host.vars.get("latency_class")))
+        way, declared = _access(host, project), host.vars.get("latency_class")
+        found.append(Target(name, tuple(plan.roles), list(plan.checks), way, declared))
     found = _only(found, service) if service else found
     if latency:
         for t in found:
@@ -89,13 +89,16 @@ def _ways(t: Target, project: Project) -> list[dict[str, Any]]:
 def _only(found: list[Target], service: str) -> list[Target]:
     from swarmops.model.faults import InputError, closest
 
-    known = {c["role"] for t in found for c in t.checks}
-    if service not in known:
+    def about(check: dict[str, Any]) -> bool:
+        return service in (check["role"], check.get("service"))
+
+    mine = [t for t in found if any(about(c) for c in t.checks)]
+    if not mine:
+        known = {c["role"] for t in found for c in t.checks}
         said = f"no role '{service}' with checks on these hosts"
         raise InputError.one(said, path="--service", hint=closest(service, known))
-    mine = [t for t in found if any(c["role"] == service for c in t.checks)]
     for t in mine:
-        t.checks = [c for c in t.checks if c["role"] == service]
+        t.checks = [c for c in t.checks if about(c)]
         t.access = t.access if t.here("host") else None  # nothing to ask there: no need to log in
     return mine
 
@@ -143,7 +146,7 @@ def look(
             if on_result:
                 on_result(made)
     hosts = [_close(t, seen[t.name], deadline, on_result) for t in found]
-    return Verdict(tuple(hosts), round(time.monotonic() - began, 3), at, tuple(services))
+    return echoes(Verdict(tuple(hosts), round(time.monotonic() - began, 3), at, tuple(services)))
 
 
 def _spawn(run: Callable[..., None], *args: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -34,7 +34,9 @@ def worst(states: Iterable[State]) -> State:
 class Result:
     """What became of one check. `limits` are those it was judged by: max, min, warn: {max, min}.
 
-    quiet   it only repeats another trouble (not looked at, since the host could not be reached)
+    service  what suffers when it fails: its role, or another service that this host uses
+    quiet    it only repeats another trouble (the host could not be reached; the service is down on its own host)
+             and so counts for nothing
     """
 
     host: str
@@ -50,6 +52,7 @@ class Result:
     source: str = "host"
     limits: Mapping[str, Any] = field(default_factory=dict)
     quiet: bool = False
+    service: str = ""
 
     @property
     def label(self) -> str:
@@ -67,7 +70,7 @@ class HostHealth:
 
     @property
     def state(self) -> State:
-        return worst(r.state for r in self.results)
+        return worst(r.state for r in self.results if not r.quiet)
 
     @property
     def troubles(self) -> list[Result]:
@@ -109,7 +112,21 @@ class Verdict:
 
 
 def _stops(result: Result, service: str) -> bool:
-    return result.state is State.CRITICAL and (result.role == service or result.id == "reach")
+    return result.state is State.CRITICAL and (result.service == service or result.id == "reach")
+
+
+def echoes(verdict: Verdict) -> Verdict:
+    """The verdict in which a service that is down on its own hosts makes no other host ill (S4-39).
+
+    Its users cannot reach it either, and say so; that is one trouble, not one for every user.
+    """
+    ill = verdict.ill()
+
+    def hush(h: HostHealth, r: Result) -> Result:
+        return replace(r, quiet=True) if r.service in ill and r.service not in h.roles else r
+
+    hosts = (HostHealth(h.name, h.roles, tuple(hush(h, r) for r in h.results)) for h in verdict.hosts)
+    return replace(verdict, hosts=tuple(hosts)) if ill else verdict
 
 
 def judge(host: str, check: Mapping[str, Any], event: Mapping[str, Any], declared: str | None = None) -> Result:
@@ -140,8 +157,8 @@ def judge(host: str, check: Mapping[str, Any], event: Mapping[str, Any], declare
 def result(host: str, check: Mapping[str, Any], state: State, detail: str, **more: Any) -> Result:
     """A `Result` of `check` for which there need be no event."""
     role, name = str(check.get("role", "")), str(check.get("name") or check["id"])
-    source = str(check.get("from") or "host")
-    return Result(host, role, str(check["id"]), name, str(check["probe"]), state, detail, source=source, **more)
+    known = {"source": str(check.get("from") or "host"), "service": str(check.get("service") or role)}
+    return Result(host, role, str(check["id"]), name, str(check["probe"]), state, detail, **known, **more)
 
 
 def _compare(state: State, detail: str, value: float, unit: str, limits: Mapping[str, Any]) -> tuple[State, str]:

@@ -39,7 +39,7 @@ class Project:
         """
         home = find_root(root, inventory, faults)
         deployment = _deployment(home, faults)
-        path = find_inventory(home, inventory, deployment, faults)
+        path = find_inventory(home, inventory, deployment, faults, home if root is not None else None)
         if path is None:
             return cls(home, deployment, Inventory(path=home), home / "inventory")
         from swarmops.model.inventory import load
@@ -103,9 +103,7 @@ def find_root(root: Path | str | None, inventory: str | None, faults: Faults) ->
     if root is not None:
         given = absolute(Path(root))
         if not given.is_dir():
-            faults.add(
-                Mark(str(root)), "", "there is no such folder", "--project names the folder of a project"
-            )
+            faults.add(Mark(str(root)), "", "there is no such folder", "--project names the folder of a project")
         return given
     starts = [Path.cwd()]
     if inventory and (path := Path(inventory)).exists():
@@ -138,27 +136,34 @@ def tiers(home: Path) -> list[str]:
     return sorted({p.name if p.is_dir() else p.stem for p in paths if p.is_dir() or p.suffix in SUFFIXES})
 
 
-def find_inventory(home: Path, named: str | None, deployment: Deployment, faults: Faults) -> Path | None:
-    """Where the inventory is. An unknown name or tier is a fault that lists what there is (cases 24, 54)."""
+def find_inventory(
+    home: Path, named: str | None, deployment: Deployment, faults: Faults, base: Path | None = None
+) -> Path | None:
+    """Where the inventory is. Relative paths count from `base`, else from the current folder, then from the project.
+
+    An unknown name or tier is a fault that lists what there is (cases 24, 54).
+    """
     wanted = named or deployment.deployment.tier
     folder = home / "inventory"
     if "/" not in wanted and wanted not in (".", ".."):
         for suffix in SUFFIXES:
             if (found := folder / f"{wanted}{suffix}").exists():
                 return found
-    if named and os.path.lexists(path := Path(named).expanduser()):
-        return absolute(path)
-    if named and os.path.lexists(path := home / named):
-        return path
+    for start in [base or Path.cwd(), home] if named else []:
+        if os.path.lexists(path := absolute(start / Path(wanted).expanduser())):
+            return path
+    faults.add(*_no_inventory(home, named, wanted, deployment))
+    return None
+
+
+def _no_inventory(home: Path, named: str | None, wanted: str, deployment: Deployment) -> tuple[Mark, str, str, str]:
     known = tiers(home)
     if not named and not known and not (home / FILE).exists():
         hint = "go to your project; a file with 'version: 1' and a folder inventory/lan begin one"
-        faults.add(Mark(str(home / FILE)), "", "there is no such file, nor an inventory beside it", hint)
-        return None
-    mark = Mark() if named else deployment.mark("deployment", "tier")
-    what = (
-        "the file or folder is not there" if named and "/" in named else f"there is no inventory '{wanted}'"
-    )
-    hint = closest(wanted, known) or f"make {shown(folder / wanted / 'hosts.yaml', home)}"
-    faults.add(mark, f"inventory {named}" if named else "deployment.tier", what, hint)
-    return None
+        return Mark(str(home / FILE)), "", "there is no such file, nor an inventory beside it", hint
+    hint = closest(wanted, known) or f"make {shown(home / 'inventory' / wanted / 'hosts.yaml', home)}"
+    if named:
+        what = f"there is no inventory '{named}'" if "/" not in named else "the file or folder is not there"
+        return Mark(), f"inventory {named}", what, hint
+    mark = deployment.mark("deployment", "tier")
+    return mark, "deployment.tier", f"there is no inventory '{wanted}'", hint

@@ -7,6 +7,7 @@ keys, tags, a second document, aliases that grow, depth (reliability-security 3b
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -151,17 +152,55 @@ def load(path: Path, faults: Faults, *, text: str | None = None, root: Path | No
 
 def parse(text: str, file: str, faults: Faults) -> Any:
     """As `load`, of a text that was read and checked already; marks name `file`."""
+    text = text.removeprefix("\ufeff")
     builder = _Builder(file, faults)
-    parser = _Parser(text.removeprefix("\ufeff"))
+    parser = _Parser(text)
     try:
-        return builder.build(parser)
+        node = builder.build(parser)
+        return _with_numbers_of_json(node, _json(text)) if text.lstrip()[:1] == "{" else node
     except yaml.YAMLError as e:
+        as_json = _json(text)
+        if as_json is not None:
+            return _placed(as_json, file)
         _syntax_fault(e, text, file, faults)
     except _Stop:
         pass
     finally:
         parser.dispose()
     return None
+
+
+def _json(text: str) -> Any:
+    """What the text is as JSON, None when it is none. Ansible tries JSON before YAML; the two differ in numbers such
+    as 1e3, which YAML 1.1 takes for text, and in escapes of characters above U+FFFF, which libyaml refuses."""
+    try:
+        return json.loads(text) if text.lstrip()[:1] == "{" else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _with_numbers_of_json(node: Any, value: Any) -> Any:
+    if isinstance(node, Map) and isinstance(value, dict):
+        for key in node.keys() & value.keys():
+            node[key] = _with_numbers_of_json(node[key], value[key])
+    elif isinstance(node, Seq) and isinstance(value, list):
+        node[:] = map(_with_numbers_of_json, node, value)
+    elif isinstance(value, float):
+        return value
+    return node
+
+
+def _placed(value: Any, file: str, depth: int = 0) -> Any:
+    """JSON's data as `Map` and `Seq`, all placed at the top of the file."""
+    if depth > MAX_DEPTH or not isinstance(value, dict | list):
+        return value
+    node: Map | Seq
+    if isinstance(value, dict):
+        node = Map({key: _placed(item, file, depth + 1) for key, item in value.items()})
+    else:
+        node = Seq(_placed(item, file, depth + 1) for item in value)
+    node._start(file, 1, 1)
+    return node
 
 
 def _syntax_fault(error: yaml.YAMLError, text: str, file: str, faults: Faults) -> None:

@@ -161,7 +161,7 @@ def decide(parts: Iterable[Part], left_out: Iterable[str], value_of: Any) -> Dec
                 return Decision(wanted=False)
             continue
         consts = {name: value_of(text) for name, text in part.consts.items()}
-        consts |= {name: LEFT_OUT for name in part.uses & gone}
+        consts |= dict.fromkeys(part.uses & gone, LEFT_OUT)
         if not part.facts and part.uses <= gone:
             if not holds(part.host, consts):
                 return Decision(wanted=False)

@@ -77,7 +77,7 @@ def sh_quote(value: Any) -> str:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON with sorted keys kept as given; line breaks in texts are escaped, so that it is one value whatever it holds."""
+    """JSON, keys in the given order. Line breaks in texts are escaped, so that it is one value whatever it holds."""
     if isinstance(value, Undefined):
         return str(value)
     made = json.dumps(unveil(value), indent=indent, ensure_ascii=False, default=_json_default)

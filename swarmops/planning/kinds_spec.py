@@ -14,7 +14,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from swarmops.model.faults import Faults, Mark, closest
@@ -71,7 +71,7 @@ class Spec:
         if given is None:
             given = {}
         if not isinstance(given, Mapping):
-            if not self.short or isinstance(given, list) and self.args[self.short].type != "list":
+            if not self.short or (isinstance(given, list) and self.args[self.short].type != "list"):
                 hint = f"such as {self.name}: {{{', '.join(self.args) or '...'}}}"
                 faults.add(mark, path, f"must be a map of arguments, not {describe(given)}", hint)
                 return None
@@ -99,7 +99,7 @@ def parse(name: str, text: str) -> Arg:
     return Arg(name, kind, required, Arg(name, kind).read(value))
 
 
-@lru_cache(maxsize=None)
+@cache
 def spec(room: str, name: str) -> Spec:
     """The spec of a kind, probe or source ('kind', 'probe', 'source'). Raises KeyError when there is none."""
     if name not in names(room):
@@ -115,7 +115,7 @@ def make_spec(name: str, module: Any) -> Spec:
     return Spec(name, args, short, frozenset(getattr(module, "PLANNER_ONLY", ())), module)
 
 
-@lru_cache(maxsize=None)
+@cache
 def names(room: str) -> tuple[str, ...]:
     """Every kind, probe or source there is, by its file."""
     package = importlib.import_module(f"swarmops.target.{ROOMS[room]}")

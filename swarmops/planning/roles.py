@@ -18,6 +18,7 @@ from swarmops.model.textfile import shown
 from swarmops.planning.kinds_spec import Spec, Wrong, describe, names, read_duration, spec
 from swarmops.planning.templating import Fault, Templates, is_template
 
+NOWHERE = Mark()
 ROLE_KEYS = (
     "role",
     "needs",
@@ -44,7 +45,7 @@ ELSEWHERE = {
     "become": "every task runs as root",
     "become_user": "use the kind `command` with runuser, or the argument `owner`",
     "with_items": "use loop",
-    "with_dict": "use loop: \"{{ map | dict2items }}\"",
+    "with_dict": 'use loop: "{{ map | dict2items }}"',
     "vars": "put them into the role's vars",
     "ignore_errors": "a failed task stops its role",
     "delegate_to": "a task runs on its own host",
@@ -71,7 +72,7 @@ class Item:
     args_mark: Mark
     when: list[tuple[str, Mark]] = field(default_factory=list)
     loop: Any = None
-    loop_mark: Mark = Mark()
+    loop_mark: Mark = NOWHERE
     notify: list[str] = field(default_factory=list)
     register: str = ""
     tags: list[str] = field(default_factory=list)
@@ -116,7 +117,7 @@ class Role:
     backups: list[Item] = field(default_factory=list)
     needs_marks: dict[str, Mark] = field(default_factory=dict)
     derive: Callable[[Any], Mapping[str, Any]] | None = None  # role.py's vars(context)
-    mark: Mark = Mark()
+    mark: Mark = NOWHERE
 
     @property
     def prefix(self) -> str:
@@ -352,7 +353,9 @@ class _Reader:
             return ""
         if "loop" in entry:
             said = "a task with a loop has many results"
-            self.faults.add(entry.value_mark("register"), f"{path}.register", said, "notify a handler, or write two tasks")
+            self.faults.add(
+                entry.value_mark("register"), f"{path}.register", said, "notify a handler, or write two tasks"
+            )
         return value
 
     def _more(self, entry: Any, path: str) -> dict[str, Any]:

@@ -178,7 +178,7 @@ class Missing(Undefined):
         return self
 
     def __getattr__(self, name: str) -> Any:
-        if name[:2] == "__":
+        if name[:1] == "_":
             raise AttributeError(name)
         return self._note()
 
@@ -254,6 +254,15 @@ def written(value: Any) -> str:
     else:
         return guard(str(value))
     return ""
+
+
+def trusted(value: Any) -> Any:
+    """Data of a role file: its author may write texts of several lines."""
+    if type(value) is str:
+        return Lines(value) if "\n" in value else value
+    if isinstance(value, dict):
+        return {k: trusted(v) for k, v in value.items()}
+    return [trusted(v) for v in value] if isinstance(value, list) else value
 
 
 def check_deep(value: Any) -> None:

@@ -34,6 +34,7 @@ from swarmops.planning.running import (
     opened,
     place_of_error,
     running,
+    trusted,
     unveil,
     veil,
     written,
@@ -153,7 +154,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             opened()
         return super().call_binop(context, operator, left, right)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         owner = getattr(__obj, "__self__", None)
         if isinstance(owner, SecretText) or any(map(holds_secret, args)):
             opened()
@@ -190,9 +191,7 @@ class Text:
         if self.parts is not None:
             if self.native:
                 return _lookup(env, scope, self.parts[0])  # type: ignore[arg-type]
-            return "".join(
-                p if isinstance(p, str) else written(_lookup(env, scope, p)) for p in self.parts
-            )
+            return "".join(p if isinstance(p, str) else written(_lookup(env, scope, p)) for p in self.parts)
         context = _Context(env, scope, self.template.name, self.template.blocks)  # type: ignore[union-attr, arg-type]
         pieces = list(self.template.root_render_func(context))  # type: ignore[union-attr]
         return context.vars["result"] if self.native else "".join(pieces)
@@ -345,6 +344,8 @@ class Templates:
         if isinstance(made, Undefined):
             str(made)
         elif isinstance(prepared, Text):
+            if not prepared.native:
+                return trusted(made)
             if not isinstance(made, str | int | float | bool | Mapping | list | tuple | None):
                 made = list(made) if hasattr(made, "__iter__") else made
             check_deep(made)

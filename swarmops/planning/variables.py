@@ -17,7 +17,7 @@ from swarmops.model import yaml
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.inventory import Host, Origin
 from swarmops.model.secrets import Secret, UnknownSecret
-from swarmops.planning.running import SecretText, Silent, Trouble, note
+from swarmops.planning.running import SecretText, Silent, Trouble, note, trusted
 from swarmops.planning.templating import is_template
 
 if TYPE_CHECKING:
@@ -78,9 +78,16 @@ class HostScope:
 
     def find(self, key: str) -> Any:
         """The value of a name, or `missing`."""
-        if key not in self.seen:
-            self.seen[key] = self._find(key)
-        return self.seen[key]
+        value = self.seen.get(key, missing)
+        if value is missing:
+            value = self._find(key)
+            if self.world.placed:
+                self.seen[key] = value
+        return value
+
+    def is_common(self, key: str) -> bool:
+        """Whether the name means the same in every role: a section, `groups`, `host`."""
+        return key in self.world.common or key in _OF_HOST
 
     def _find(self, key: str) -> Any:
         world = self.world
@@ -129,7 +136,7 @@ class HostScope:
         if layer != "role":
             return self.data(value, mark, role.prefix + name)
         if not is_template(value):
-            return self.data(value, mark, f"vars.{name}")
+            return trusted(self.data(value, mark, f"vars.{name}"))
         made, run = self.world.templates.value(value, self.world.role_scope(self, role), mark)
         self.world.report(self.host.name, f"vars.{name}", run.troubles, role, self)
         return made
@@ -154,6 +161,8 @@ class HostScope:
 
     def derive(self, role: Role) -> dict[str, Any]:
         """What role.py says for this host, asked once; empty while it is being asked."""
+        if not self.world.placed:  # role.py may ask who has which role
+            return {}
         if role.name not in self.derived:
             self.derived[role.name] = {}
             self.derived[role.name] = self.world.derive(role, self)
@@ -185,7 +194,7 @@ class RoleScope:
         role = self.role
         if key in role.vars or key in self.service:
             return self.below.role_value(role, key)
-        if role.derive is not None and key in self.below.derive(role):
+        if role.derive is not None and not self.below.is_common(key) and key in self.below.derive(role):
             return self.below.role_value(role, key)
         return self.below.find(key)
 

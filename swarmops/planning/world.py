@@ -8,6 +8,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from jinja2.utils import missing
+
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.inventory import Host
 from swarmops.model.network import PUBLIC_KEY, address, mesh_address
@@ -17,7 +19,7 @@ from swarmops.planning import conditions, roles
 from swarmops.planning.hostfaults import HostFaults
 from swarmops.planning.kinds_spec import describe
 from swarmops.planning.roles import Role
-from swarmops.planning.running import SecretText, Silent, Trouble, note
+from swarmops.planning.running import Run, SecretText, Silent, Trouble, note, running
 from swarmops.planning.templating import Fault, Templates
 from swarmops.planning.variables import SECTIONS, HostScope, RoleScope, View, not_set, open_data
 
@@ -61,7 +63,13 @@ class Context:
         self.hosts = list(world.views.values())
         self.peers = world.peers
         self.store = world.project.store
-        self.vars = View(RoleScope(scope, role))  # the role's variables by short name, then all others
+        self._own = RoleScope(scope, role)
+        self.vars = View(self._own)  # the role's variables by short name, then all others
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """A variable as the role's templates see it; `default` when it is not set."""
+        value = self._own.find(name)
+        return default if value is missing else value
 
     def hosts_of(self, role: str) -> list[HostView]:
         """The hosts that have the role."""
@@ -95,11 +103,13 @@ class World:
         self._role_scopes: dict[tuple[str, str], RoleScope] = {}
         self.roles: dict[str, Role] = {}
         self._placed: dict[str, list[Role]] = {}
+        self.placed = False
         self._secrets: dict[str, Secret] = {}
         self.common = self._common()
         self._load()
         self.role_var_names = self._role_vars()
         self._place()
+        self.placed = True
         self._check_extra()
 
     def _common(self) -> dict[str, Any]:
@@ -264,8 +274,11 @@ class World:
     def derive(self, role: Role, scope: HostScope) -> dict[str, Any]:
         """What role.py's `vars(context)` returns for a host."""
         file = role.file.replace("role.yaml", "role.py")
+        run = Run(Mark(file))
         try:
-            made = role.derive(Context(self, scope, role)) if role.derive else {}
+            with running(run):
+                made = role.derive(Context(self, scope, role)) if role.derive else {}
+            self.report(scope.host.name, "vars", run.troubles, role, scope)
             if not isinstance(made, Mapping):
                 raise TypeError(f"vars(context) must return a map, not {describe(made)}")
             opened: dict[str, Any] = self.open_data(made)
@@ -279,7 +292,7 @@ class World:
             mark = Mark(file, roles._last_line(e, role.folder / "role.py"))
             words = str(e) if isinstance(e, ValueError | TypeError) else f"{type(e).__name__}: {e}"
             self.host_faults.add(scope.host.name, mark, "vars", words)
-        return {name: Silent(name=name) for name in ()}
+        return {}
 
     def open_data(self, value: Any) -> Any:
         """See `variables.open_data`. Raises `UnknownSecret`, `InputError`."""

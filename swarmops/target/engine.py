@@ -132,7 +132,7 @@ class Engine:
             self._promise(step, kind)
             return dict(report, s=wire.WOULD)
         if step.get("guard"):
-            self._open_window(step, kind)
+            self.open_window(step, kind)
         system.keep_for = self.watched_by.get(step["id"])
         facts = kind.fix(args, want, state, system)
         if getattr(kind, "VERIFY", True):
@@ -162,7 +162,7 @@ class Engine:
 
     # -- what cannot be taken back by us once we are locked out
 
-    def _open_window(self, step, kind):
+    def open_window(self, step, kind):
         if not self.window:
             seconds = self.envelope.get("confirm", CONFIRM)
             self.window = Rollback(self.system, self.envelope["run"], seconds)

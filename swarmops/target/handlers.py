@@ -39,6 +39,8 @@ def run(engine, step, kind, due):
     if engine.system.check:
         return dict(due, s=wire.WOULD)
     args, system = step["args"], engine.system
+    if step.get("guard"):
+        engine.open_window(step, kind)
     try:
         _once(engine, step, kind)
     except (Failed, OSError) as e:

@@ -83,7 +83,8 @@ def results(checks, context, limit=None):
 
     limit   seconds that no check may exceed, whatever it says itself
     """
-    ended, still = SimpleQueue(), {}
+    ended: SimpleQueue = SimpleQueue()
+    still: dict = {}
     for number, check in enumerate(checks):
         within = min(float(check.get("within") or WITHIN), limit or 3600.0)
         deadline = time.monotonic() + within
@@ -94,7 +95,7 @@ def results(checks, context, limit=None):
         except RuntimeError as e:  # no more threads to be had on this host
             ended.put((number, {"ok": None, "detail": "cannot start this check: " + line(e)}))
     while still:
-        nearest = min(still, key=still.get)
+        nearest = min(still, key=lambda n: still[n])
         try:
             number, found = ended.get(timeout=max(0.0, still[nearest][0] - time.monotonic()))
         except Empty:

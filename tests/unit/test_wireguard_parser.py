@@ -52,7 +52,8 @@ def test_a_misspelt_key_is_named_with_the_right_one() -> None:
     ("bad", "said"),
     [
         ("hello", "PublicKey is not base64"),
-        (A[:-4], "PublicKey is not base64"),
+        (A[:-1], "PublicKey is not base64"),
+        (A[:-4], "PublicKey is 30 bytes long, a key has 32"),
         (base64.b64encode(b"x" * 31).decode(), "PublicKey is 31 bytes long, a key has 32"),
         (base64.b64encode(b"x" * 33).decode(), "PublicKey is 33 bytes long, a key has 32"),
         (base64.b64encode(bytes(32)).decode(), "PublicKey is all zeros"),
@@ -121,7 +122,7 @@ _spec.loader.exec_module(role)
 
 def member(name: str, number: int, **more):
     known = {"name": name, "address": f"192.0.2.{number}", "mesh": f"10.77.0.{number}", "key": key(number)}
-    return {**known, "nat": False, "endpoint": "", **more}
+    return {**known, "nat": False, "endpoint": "", "routes": [], "exit": False, **more}
 
 
 FLEET = [member("hub-1", 1), member("lan-1", 2), member("nat-1", 3, nat=True), member("nat-2", 4, nat=True)]

@@ -49,6 +49,7 @@ def check(r: Result) -> dict[str, Any]:
     return {
         "id": r.id,
         "role": r.role,
+        "service": r.service,
         "name": r.name,
         "probe": r.probe,
         "from": r.source,

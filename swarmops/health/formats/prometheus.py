@@ -5,7 +5,7 @@ The labels come from the inventory and the roles, never from what a host says, s
 
 from __future__ import annotations
 
-from swarmops.health.verdict import Result, Verdict
+from swarmops.health.verdict import Result, State, Verdict
 
 LONGEST = 120  # characters of a label's value
 STATES = "0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN"
@@ -19,7 +19,7 @@ def text(verdict: Verdict, verbose: bool = False) -> str:
     _gauge(rows, "fleet_timestamp_seconds", "When the last look began.", [({}, round(verdict.at, 3))])
     hosts = [({"host": h.name}, int(h.state)) for h in verdict.hosts]
     _gauge(rows, "host_state", f"Worst state of the host's checks: {STATES}.", hosts)
-    up = [({"host": r.host}, int(r.state == 0)) for r in everything if r.id == "reach"]
+    up = [({"host": r.host}, int(r.state is State.OK)) for r in everything if r.id == "reach"]
     _gauge(rows, "host_reachable", "1 when the controller could log in to the host.", up)
     _gauge(rows, "check_state", f"State: {STATES}.", [(_labels(r), int(r.state)) for r in everything])
     values = [(_labels(r), r.value) for r in everything if r.value is not None]

@@ -59,7 +59,7 @@ def _group(name: str, body: Any, hosts: dict[str, None], mark: Mark, draft: Draf
         draft.faults.add(mark, name, f"a group is a map, this is {kind(body)}")
         return
     if not body.keys() & {"hosts", "vars", "children"}:
-        body = {"hosts": [name], "vars": body}
+        body = {"hosts": [name], "vars": _unsafe(body)}  # a host by the group's name: Ansible's own reading
     for key, wanted in (("hosts", list), ("children", list), ("vars", dict)):
         if not isinstance(body.get(key, wanted()), wanted):
             word = "list" if wanted is list else "map"
@@ -95,6 +95,14 @@ def _value(value: Any, mark: Mark) -> Any:
             return Unsafe(value["__ansible_unsafe"])
         return {k: _value(v, mark) for k, v in value.items()}
     return [_value(v, mark) for v in value] if isinstance(value, list) else value
+
+
+def _unsafe(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _unsafe(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_unsafe(v) for v in value]
+    return Unsafe(value) if isinstance(value, str) else value
 
 
 def _ask_each(path: Path, hosts: list[str], mark: Mark, draft: Draft) -> dict[str, Any]:

@@ -23,10 +23,20 @@ def show(value: Any) -> str:
     return f"'{text[:60]}...'" if len(text) > 60 else f"'{text}'"
 
 
+def kind(value: Any) -> str:
+    """What a value is, in words: 'a map', 'nothing', 'the number 10.1'."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list):
+        return "a map" if isinstance(value, dict) else "a list"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"the number {value}" if is_number else show(value).strip("'")
+
+
 def text(value: Any, place: Place) -> str:
     """One line of text (case 19: not a boolean or number; case 56: no control characters)."""
     if not isinstance(value, str):
-        what = "nothing" if value is None else f"{type(value).__name__} {show(value)}"
+        what = kind(value)
         raise Wrong(f"text is wanted here, not {what}")
     if CONTROL.search(value):
         raise Wrong(f"{show(value)} has a line break or control character in it")

@@ -50,7 +50,7 @@ class Place:
             return default
 
     def _what_yaml_did(self, value: Any) -> str:
-        if self.raw is None or isinstance(value, str) or self.raw == str(value):
+        if not self.raw or isinstance(value, str) or self.raw == str(value):
             return ""
         read_as = "nothing" if value is None else str(value).lower()
         return "" if read_as == self.raw else f"YAML reads {self.raw} as {read_as}; put it in quotes"

@@ -114,8 +114,8 @@ def parse(text: str) -> tuple[Config, list[tuple[int, str]]]:
 
 
 def _entry(config: Config, section: str | None, number: int, line: str) -> list[tuple[int, str]]:
-    name, equals, value = (part.strip() for part in line.partition("="))
-    if not equals:
+    name, equals, value = (part.strip() for part in line.replace("\t", " ").partition("="))
+    if not equals or " " in name:  # with a space in it, the '=' is only the end of a key: quote nothing of that
         return [(number, f"'{name.split()[0]}' has no '=' and a value")]
     if section is None:
         return [(number, f"'{name}' stands outside of [Interface] and [Peer]")]

@@ -4,20 +4,10 @@ import os
 
 from swarmops.target.system import Failed
 
-SUFFIXES = tuple("." + s for s in "service socket timer target path mount automount swap slice scope".split())
+SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".automount", ".swap", ".slice")
 SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID"
 UP = ("active", "reloading", "refreshing")
-DISABLED = (
-    "",
-    "disabled",
-    "linked",
-    "linked-runtime",
-    "masked",
-    "masked-runtime",
-    "static",
-    "transient",
-    "bad",
-)
+DISABLED = ("", "disabled", "linked", "masked", "masked-runtime", "static", "transient", "bad")
 SETTLE = 0.1  # seconds in which a service without a readiness message must not die again
 
 

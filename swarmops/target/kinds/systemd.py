@@ -7,7 +7,7 @@ from swarmops.target.kinds import _units as units
 from swarmops.target.system import Failed, Missing
 
 ARGS = {
-    "name": "list",
+    "name": "any",
     "state": "started|stopped|restarted|reloaded",
     "enabled": "bool",
     "masked": "bool",
@@ -79,7 +79,11 @@ def fix(args, want, state, system):
 
 
 def _names(args):
-    names = [args["name"]] if isinstance(args["name"], str) else args["name"] or []
+    """The units: name is one, or a list of them, which costs one call of systemctl for all."""
+    names = args["name"] if isinstance(args["name"], list) else [args["name"]] if args["name"] else []
+    for name in names:
+        if not isinstance(name, str) or name[:1] in ("-", "") or " " in name:
+            raise ValueError("%s is not the name of a unit" % ascii(name))
     return [units.full_name(name) for name in names]
 
 

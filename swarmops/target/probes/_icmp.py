@@ -29,8 +29,9 @@ def echo(addresses, deadline, interface=None):
 
 
 def _ask(sock, addresses, deadline):
-    ident, answered, sent, sequence = int.from_bytes(os.urandom(2), "big"), {}, {}, 0
-    again = 0.0
+    ident, sequence, again = int.from_bytes(os.urandom(2), "big"), 0, 0.0
+    answered: dict = {}
+    sent: dict = {}
     while len(answered) < len(addresses):
         now = time.monotonic()
         if now >= deadline:

@@ -7,7 +7,7 @@ import socket
 import time
 
 HEDGE = 0.2  # seconds after which one more connection is tried beside the first, for links that lose packets
-WORDS = {
+WORDS: dict = {
     errno.ECONNREFUSED: "refused the connection",
     errno.EHOSTUNREACH: "no route to the host",
     errno.ENETUNREACH: "network is unreachable",
@@ -53,40 +53,45 @@ def connect(host, port, deadline, hedge=HEDGE):
         found = socket.getaddrinfo(str(host), int(port), type=socket.SOCK_STREAM)
     except socket.gaierror as e:
         raise Down("%s: the name does not resolve (%s)" % (host, e.strerror))
-    poll, trying, refused, again = select.poll(), {}, 0, 0.0
+    trying, again = select.poll(), 0.0
+    socks: dict = {}
+    refusals: list = []
     try:
-        while True:
+        while len(refusals) < len(found):
             seconds = left(deadline, "%s does not answer" % place(host, port))
-            if time.monotonic() >= again or not trying:
-                sock = _start(found[(len(trying) + refused) % len(found)], poll)
-                trying[sock.fileno()] = sock
+            if time.monotonic() >= again or not socks:
+                sock, why = _start(found[(len(socks) + len(refusals)) % len(found)])
                 again = time.monotonic() + hedge
-            for fd, _ in poll.poll(1000 * max(0.0, min(seconds, again - time.monotonic()))):
-                sock = trying.pop(fd)
-                poll.unregister(fd)
-                error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if not error:
+                if why:
+                    refusals.append(why)
+                    continue
+                socks[sock.fileno()] = sock
+                trying.register(sock, select.POLLOUT)
+            for fd, _ in trying.poll(1000 * max(0.0, min(seconds, again - time.monotonic()))):
+                sock = socks.pop(fd)
+                trying.unregister(fd)
+                why = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not why:
                     sock.settimeout(left(deadline))
                     return sock
                 sock.close()
-                refused += 1
-                if refused >= len(found):
-                    raise Down("%s: %s" % (place(host, port), WORDS.get(error) or os.strerror(error)))
+                refusals.append(why)
+        raise Down("%s: %s" % (place(host, port), WORDS.get(refusals[-1]) or os.strerror(refusals[-1])))
     finally:
-        for sock in trying.values():
+        for sock in socks.values():
             sock.close()
 
 
-def _start(found, poll):
+def _start(found):
+    """(socket on its way, 0), or (None, errno) when that is decided at once, as on loopback."""
     family, kind, protocol, _, address = found
     sock = socket.socket(family, kind, protocol)
     sock.setblocking(False)
-    error = sock.connect_ex(address)
-    if error not in (0, errno.EINPROGRESS):
-        sock.close()
-        raise Down("%s: %s" % (place(address[0], address[1]), WORDS.get(error) or os.strerror(error)))
-    poll.register(sock, select.POLLOUT)
-    return sock
+    why = sock.connect_ex(address)
+    if why in (0, errno.EINPROGRESS):
+        return sock, 0
+    sock.close()
+    return None, why
 
 
 def unix(path, deadline):

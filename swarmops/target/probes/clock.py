@@ -7,7 +7,7 @@ s, critical above 30 s.
 
 import time
 
-ARGS = {}
+ARGS: dict = {}
 LIMITS = {"max": 30.0, "warn": {"max": 0.5}}
 
 

@@ -10,7 +10,7 @@ SHORT = "name"
 def probe(args, system, deadline):
     began = time.perf_counter()
     try:
-        found = sorted({row[4][0] for row in socket.getaddrinfo(args["name"], None)})
+        found = sorted({str(row[4][0]) for row in socket.getaddrinfo(args["name"], None)})
     except socket.gaierror as e:
         return {"ok": False, "detail": "%s does not resolve: %s" % (args["name"], e.strerror)}
     ms = round((time.perf_counter() - began) * 1000, 3)

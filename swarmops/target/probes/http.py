@@ -135,7 +135,8 @@ def _wrap(sock, args, deadline):
 
 
 def _read(sock, url, deadline):
-    parts, size, end = [], 0, None
+    size, end = 0, None
+    parts: list = []
     while size < MOST:
         sock.settimeout(left(deadline, "%s accepts connections but does not answer" % url))
         try:

@@ -38,7 +38,7 @@ def probe(args, system, deadline):
 
 def _tcp(args, count, deadline):
     """Milliseconds of each; the first, which pays for ARP and name, does not count when there are others."""
-    took = []
+    took: list = []
     for _ in range(count + 1):
         began = time.perf_counter()
         if took and time.monotonic() + 2 * took[-1] / 1000 > deadline:
@@ -59,7 +59,7 @@ def _redis(args, count, deadline):
     from swarmops.target.probes import redis
 
     client = redis._open(args, deadline)
-    took = []
+    took: list = []
     with client:
         for _ in range(count):
             if took and time.monotonic() + 2 * took[-1] / 1000 > deadline:
@@ -74,7 +74,7 @@ def _redis(args, count, deadline):
 
 
 def _echo(args, count, deadline):
-    took = []
+    took: list = []
     for _ in range(count):
         if took and time.monotonic() + 2 * took[-1] / 1000 > deadline:
             break

@@ -2,7 +2,7 @@
 
 import os
 
-ARGS = {}
+ARGS: dict = {}
 
 
 def probe(args, system, deadline):

@@ -3,7 +3,7 @@
 Without limits of the check's own: warns at 0.9, critical at 0.95.
 """
 
-ARGS = {}
+ARGS: dict = {}
 
 
 def probe(args, system, deadline):

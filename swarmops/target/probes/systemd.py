@@ -37,7 +37,7 @@ def _show(units, system, deadline):
     blocks = [dict(r.split("=", 1) for r in b.splitlines() if "=" in r) for b in out.strip().split("\n\n")]
     if rc or len(blocks) != len(units):
         raise Unknown("systemctl show: %s" % (err.strip() or "exit code %d" % rc))
-    return dict(zip(units, blocks))  # noqa: B905 (3.9)
+    return dict(zip(units, blocks))
 
 
 def judge(row, want, now):

@@ -53,7 +53,10 @@ def _dump(interface, system, deadline):
 
 def judge(peers, wanted, answers, now):
     """The finding. `wanted` address -> name; `answers` address -> ms, or None when no echo was sent."""
-    bad, slow, ages, known = [], [], [], {p["address"] for p in peers}
+    known = {p["address"] for p in peers}
+    bad: list = []
+    slow: list = []
+    ages: list = []
     for address, name in sorted(wanted.items(), key=lambda item: item[1]):
         if address not in known:
             bad.append("%s (%s) is no peer of this interface" % (name, address))
