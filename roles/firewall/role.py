@@ -28,8 +28,8 @@ def derive(openings, value):
         "spoofed": spoofed(mesh),
         "rules": groups(openings[1:], mesh),
         "forward_rules": forward(mesh, value("inventory_hostname")),
-        "ufw_rules": ufw(openings, 4),
-        "ufw6_rules": ufw(openings, 6),
+        "ufw_rules": ufw(openings, 4, mesh),
+        "ufw6_rules": ufw(openings, 6, mesh),
     }
 
 
@@ -91,11 +91,13 @@ def nft_set(sources):
 
 def networks(sources):
     """Addresses and networks as networks: sorted, and none inside another (nft refuses overlaps)."""
-    found = [s if hasattr(s, "version") else ipaddress.ip_network(str(s)) for s in sources]
-    merged = []
-    for version in (4, 6):
-        merged += ipaddress.collapse_addresses(n for n in found if n.version == version)
-    return merged
+    found = {s if hasattr(s, "version") else ipaddress.ip_network(str(s)) for s in sources}
+    kept = []
+    for network in sorted(found, key=lambda n: (n.version, n.network_address, n.prefixlen)):
+        last = kept[-1] if kept else None
+        if not (last and last.version == network.version and network.subnet_of(last)):
+            kept.append(network)
+    return kept
 
 
 def shown(network):
@@ -104,22 +106,26 @@ def shown(network):
     return str(network.network_address) if alone else str(network)
 
 
-def ufw(openings, version):
+def ufw(openings, version, mesh=None):
     """The same rules in ufw's user.rules (4) or user6.rules (6): allows only, SSH first; the default drops the rest."""
     chain = "ufw-user-input" if version == 4 else "ufw6-user-input"
     anywhere = "0.0.0.0/0" if version == 4 else "::/0"
     found = []
     for opening in openings:
-        proto, port = opening["proto"], str(opening["port"])
-        if ANY in opening["sources"]:
-            sources = [anywhere]
-        else:
-            sources = [shown(n) for n in networks(opening["sources"]) if n.version == version]
+        if opening.get("via") == "mesh" and not mesh:
+            continue
+        inside = mesh["interface"] if opening.get("via") == "mesh" else ""
+        proto, port = opening["proto"], str(opening["port"]).replace("-", ":")
+        sources = [anywhere] if ANY in opening["sources"] else [
+            shown(n) for n in networks(opening["sources"]) if n.version == version
+        ]
         for source in sources:
-            match = "" if source == anywhere else f" -s {source}"
+            match = (f" -i {inside}" if inside else "") + f" -p {proto} --dport {port}"
+            match += "" if source == anywhere else f" -s {source}"
+            end = f"in_{inside}" if inside else "in"
             rule = {
-                "tuple": f"### tuple ### allow {proto} {port.replace('-', ':')} {anywhere} any {source} in",
-                "line": f"-A {chain} -p {proto} --dport {port.replace('-', ':')}{match} -j ACCEPT",
+                "tuple": f"### tuple ### allow {proto} {port} {anywhere} any {source} {end}",
+                "line": f"-A {chain}{match} -j ACCEPT",
             }
             if rule not in found:
                 found.append(rule)

@@ -98,7 +98,7 @@ def _prove(receiver: Receiver, folder: Folder) -> None:
             if receiver.to and id_ not in receiver.proofs:
                 raise scratch.NotRun(receiver.notes.get(id_, "no plain copy was kept"))
             private = receiver.proofs.get(id_)
-            path = Path(private.name) / "dump.rdb" if private else folder.path / dump["path"]
+            path = private.path if private else folder.path / dump["path"]
             found = scratch.examine(path)
             backup["proof"] = {"ran": True, **found.as_dict()}
             if found.keys != backup["facts"].get("keys"):

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from swarmops.backups import encrypt, scratch
@@ -47,10 +45,11 @@ class Receiver:
         self.home = home or slug(host)
         self.items = {item["id"]: item for item in items}
         self.record: dict[str, Any] = {"machine_id": "", "complete": False, "reason": "", "backups": {}}
-        self.proofs: dict[str, Any] = {}  # backup id -> folder in memory with its plain dump
-        self.notes: dict[str, str] = {}  # backup id -> why there is no such folder
+        self.proofs: dict[str, scratch.Private] = {}  # backup id -> its plain dump, in memory
+        self.notes: dict[str, str] = {}  # backup id -> why there is none
         self._slugs: dict[str, str] = {}
         self._file: _File | None = None
+        self._waiting: dict[str, list[dict]] = {}
         self._sent = self._files = 0
         self.failed = False
         for id_ in sorted(self.items):
@@ -138,7 +137,7 @@ class Receiver:
         file, self._file = self._file, None
         assert file is not None
         if file.copy:
-            file.copy.close()
+            file.copy.flush()
         stored, sha = file.sink.close()
         if file.digest.hexdigest() != file.entry["sha256"]:
             raise BackupError(f"{file.entry['name']!a} arrived damaged: its checksum differs")
@@ -205,13 +204,7 @@ class Receiver:
     def _abandon(self) -> None:
         if self._file is not None:
             self._file.sink.abandon()
-            if self._file.copy:
-                self._file.copy.close()
             self._file = None
-
-    @property
-    def _waiting(self) -> dict[str, list]:
-        return self.__dict__.setdefault("_waiting_files", {})
 
     def _pending(self, id_: str) -> list[dict]:
         return self._waiting.setdefault(id_, [])
@@ -222,14 +215,13 @@ class Receiver:
         if self.items[id_]["source"] != "redis_dump" or name != "dump.rdb":
             return None
         try:
-            self.proofs[id_] = scratch.private_folder(size)
+            self.proofs[id_] = scratch.Private(size)
         except scratch.NotRun as e:
             self.notes[id_] = str(e)
             return None
-        path = Path(self.proofs[id_].name) / "dump.rdb"
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        return self.proofs[id_].file
 
     def forget(self, id_: str) -> None:
         """Remove the plain copy in memory."""
         if id_ in self.proofs:
-            self.proofs.pop(id_).cleanup()
+            self.proofs.pop(id_).close()

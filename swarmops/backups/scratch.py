@@ -24,7 +24,6 @@ from typing import Any
 import redis
 
 BINARY = "SWARMOPS_REDIS_SERVER"  # environment: the redis-server to use, when not the one in PATH
-PRIVATE = Path("/dev/shm")  # noqa: S108  memory: where opened copies of encrypted files may lie
 TIMEOUT = 600.0  # seconds for a copy to load
 
 
@@ -197,11 +196,23 @@ def _readable(dump: Path, path: str, version: tuple[int, ...]) -> None:
         )
 
 
-def private_folder(size: int) -> tempfile.TemporaryDirectory[str]:
-    """A 0700 folder in memory for `size` bytes of what must not touch a disk. Raises `NotRun`."""
-    if not PRIVATE.is_dir():
-        raise NotRun(f"there is no {PRIVATE} to open encrypted files in without writing them to a disk")
-    free = shutil.disk_usage(PRIVATE).free
-    if free < size + (64 << 20):
-        raise NotRun(f"{PRIVATE} has {free} bytes free, too few to open {size} bytes off the disk")
-    return tempfile.TemporaryDirectory(prefix="swarmops-", dir=PRIVATE)
+class Private:
+    """A file in memory for what must not touch a disk, such as an opened dump of an encrypted set. It has a
+    path (`/proc/<pid>/fd/<n>`) while this process lives and is gone with it, however it ends."""
+
+    def __init__(self, size: int):
+        """Raises `NotRun` when there is not the memory for `size` bytes."""
+        free = _memory_available()
+        if free < 2 * size + (64 << 20):
+            raise NotRun(f"{free} bytes of memory are too few to open {size} encrypted bytes off the disk")
+        fd = os.memfd_create("swarmops")
+        self.file = os.fdopen(fd, "wb")
+        self.path = Path(f"/proc/{os.getpid()}/fd/{fd}")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def _memory_available() -> int:
+    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(found.group(1)) * 1024 if found else 0

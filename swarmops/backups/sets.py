@@ -130,7 +130,7 @@ def lock(path: Path) -> Iterator[None]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(path / LOCK)
+            (path / LOCK).unlink()
     finally:
         os.close(fd)
 

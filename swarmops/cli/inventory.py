@@ -62,9 +62,9 @@ def _print(
         echo(export.to_yaml(export.exported(inventory, only)).rstrip("\n"))
     elif what == "--host":
         values = export.host_vars(one_host(inventory, host or ""))
-        echo(export.to_yaml(values).rstrip("\n") if as_yaml else export.to_json(values))
+        echo(export.to_yaml(values, sort=True).rstrip("\n") if as_yaml else export.to_json(values))
     elif as_yaml:
-        echo(export.to_yaml(export.yaml_listing(inventory, only)).rstrip("\n"))
+        echo(export.to_yaml(export.yaml_listing(inventory, only), sort=True).rstrip("\n"))
     else:
         echo(export.to_json(export.listing(inventory, only)))
 

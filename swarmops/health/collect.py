@@ -221,7 +221,8 @@ def _reach(t: Target, end: Event, spoke: bool) -> Result:
     """Could we log in, and did the host say everything? From delivery's closing word.
 
     A host that answers but is not done in time is UNKNOWN, not CRITICAL: a link that loses packets is slow, and
-    slow is not down (F15). spoke: it had begun to answer.
+    slow is not down (F15). One that does not even accept, or accepts and never greets, has its own words from
+    delivery, whose patience ends before ours. spoke: it had begun to answer.
     """
     status, kind, reason = end.get("status"), end.get("kind"), one_line(end.get("reason") or "")
     ms = float(end.get("seconds") or 0) * 1000
@@ -235,8 +236,8 @@ def _reach(t: Target, end: Event, spoke: bool) -> Result:
     elif kind == "login" and "time" in reason.lower():
         state, reason = State.UNKNOWN, f"slow: {where} answers, but the login was not done in time"
     elif status == "timeout":
-        state = State.UNKNOWN if spoke else State.CRITICAL
-        reason = f"timeout: {where} " + ("began to answer and did not end in time" if spoke else reason)
+        state = State.UNKNOWN
+        reason = f"timeout: {where} " + ("began to answer and did not end in time" if spoke else "is slow to log in")
     return result(t.name, REACH, state, reason or str(status), ms=ms)
 
 

@@ -134,17 +134,16 @@ def judge(host: str, check: Mapping[str, Any], event: Mapping[str, Any], declare
 
     declared   latency class of the host, where it has one and the check names none
     """
-    state = {True: State.OK, False: State.CRITICAL}.get(event.get("ok"), State.UNKNOWN)  # type: ignore[arg-type]
+    state = State.OK if event.get("ok") is True else State.CRITICAL if event.get("ok") is False else State.UNKNOWN
     detail, value = one_line(event.get("detail", "")), _number(event.get("value"))
     unit = one_line(event.get("unit") or "")
-    own = {k: check[k] for k in ("max", "min", "warn") if check.get(k) is not None}
-    offered = event.get("limits")
-    limits = own or (offered if isinstance(offered, Mapping) else {})
+    own = _limits(check)
+    limits = own or _limits(event.get("limits"))
     if state is State.OK and event.get("warn"):
         state = State.WARNING
     if state in (State.OK, State.WARNING):
         if value is None and own:
-            state, detail = State.UNKNOWN, f"{detail} (gives no number to compare with {_limits(own, unit)})"
+            state, detail = State.UNKNOWN, f"{detail} (gives no number to compare with its limits)"
         elif value is not None:
             state, detail = _compare(state, detail, value, unit, limits)
             if check.get("probe") == "latency":
@@ -157,15 +156,14 @@ def judge(host: str, check: Mapping[str, Any], event: Mapping[str, Any], declare
 def result(host: str, check: Mapping[str, Any], state: State, detail: str, **more: Any) -> Result:
     """A `Result` of `check` for which there need be no event."""
     role, name = str(check.get("role", "")), str(check.get("name") or check["id"])
-    known = {"source": str(check.get("from") or "host"), "service": str(check.get("service") or role)}
+    known: dict[str, Any] = {"source": str(check.get("from") or "host"), "service": str(check.get("service") or role)}
     return Result(host, role, str(check["id"]), name, str(check["probe"]), state, detail, **known, **more)
 
 
 def _compare(state: State, detail: str, value: float, unit: str, limits: Mapping[str, Any]) -> tuple[State, str]:
-    warn = limits.get("warn")
-    for level, bounds in ((State.CRITICAL, limits), (State.WARNING, warn if isinstance(warn, Mapping) else {})):
+    for level, bounds in ((State.CRITICAL, limits), (State.WARNING, limits.get("warn", {}))):
         for side, beyond in (("max", "above"), ("min", "below")):
-            bound = _number(bounds.get(side))
+            bound = bounds.get(side)
             if bound is not None and (value > bound if side == "max" else value < bound):
                 said = f"{show(value, unit)} is {beyond} {show(bound, unit)}"
                 return worst([state, level]), f"{said}: {detail}" if detail else said
@@ -208,8 +206,14 @@ def show(value: float, unit: str = "") -> str:
     return f"{text} {unit}".strip()
 
 
-def _limits(limits: Mapping[str, Any], unit: str) -> str:
-    return ", ".join(f"{k} {v}" for k, v in limits.items())
+def _limits(given: Any) -> dict[str, Any]:
+    """max, min and warn of a check or of what a host sent, only where they are numbers."""
+    if not isinstance(given, Mapping):
+        return {}
+    found: dict[str, Any] = {k: n for k in ("max", "min") if (n := _number(given.get(k))) is not None}
+    warn = given.get("warn")
+    inner = _limits({k: warn.get(k) for k in ("max", "min")}) if isinstance(warn, Mapping) else {}
+    return {**found, "warn": inner} if inner else found
 
 
 def _number(value: Any) -> float | None:

@@ -18,9 +18,9 @@ INOTIFY_WAS = ".inotify"
 
 
 def watch_over(files: Files, lock: Lock) -> int:
-    """Forks the process that cleans up once its parent, the supervisor, is gone. Returns a handle to keep open.
+    """Forks the process that cleans up once its parent, the supervisor, is gone.
 
-    The child shares the lab's lock: it is free only when all is clean.
+    Returns a handle to keep open. The child shares the lab's lock: it is free only when all is clean.
     """
     ours, theirs = os.pipe()
     if os.fork():
@@ -42,7 +42,7 @@ def watch_over(files: Files, lock: Lock) -> int:
 
 
 def clean(files: Files) -> None:
-    """Ends what is left of a lab's processes; removes its namespaces, cgroups, sysctl and files. Call it locked."""
+    """Ends a lab's processes; removes its namespaces, cgroups, sysctl and files. Call it locked."""
     for group in files.cgroups():
         _empty(group)
     network.remove(files.name)

@@ -1,4 +1,7 @@
-"""A slow cable: two TAP devices with a process between that holds every frame for a while (`tc netem` may be absent)."""
+"""A slow cable: two TAP devices and a process between that holds every frame for a while.
+
+It is there because `tc netem` is a kernel module that many machines lack.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Lines:
         self._running: dict[str, asyncio.subprocess.Process] = {}
 
     async def set(self, port: str, ms: float) -> str:
-        """Delays what passes `port` by `ms` each way (0: no more). Returns the bridge the port belongs to now."""
+        """Delays what passes `port` by `ms` each way (0: no more). Returns the bridge it belongs to now."""
         tail = port.removeprefix("vb-")
         side = f"bd-{tail}"
         if old := self._running.pop(port, None):
@@ -58,7 +61,7 @@ class Lines:
 
 
 def _attach(port: str, bridge: str) -> None:
-    """Moves a host's cable; one of a host that is off is not there, and joins the right bridge at its next boot."""
+    """Moves a host's cable. That of a host that is off is not there: it joins the bridge at the next boot."""
     if port in run(["ip", "-o", "link", "show"]):
         run(["ip", "link", "set", port, "master", bridge])
 
@@ -70,7 +73,7 @@ def _tap(name: str) -> int:
 
 
 def carry(one: int, two: int, delay: float) -> None:
-    """Takes frames from either handle and gives each to the other `delay` seconds later, in order. Never returns."""
+    """Gives each frame from either handle to the other `delay` seconds later, in order. Never returns."""
     other = {one: two, two: one}
     held: list[tuple[float, int, int, bytes]] = []
     count = 0
@@ -91,7 +94,7 @@ def carry(one: int, two: int, delay: float) -> None:
         now = time.monotonic()
         while held and held[0][0] <= now:
             _, _, handle, frame = heapq.heappop(held)
-            with contextlib.suppress(OSError):  # a full queue or a TAP that is down: frames get lost, as on a cable
+            with contextlib.suppress(OSError):  # a full queue, a TAP that is down: lost, as on a cable
                 os.write(handle, frame)
 
 

@@ -10,7 +10,7 @@ from swarmops.lab.machine import run
 
 @dataclass
 class Faults:
-    """What a host suffers from now. `loss` in percent each way, `delay` in ms each way, `full` bytes left on disk."""
+    """What a host suffers from now. Each way: `loss` in percent, `delay` in ms. `full`: bytes left on disk."""
 
     cut: bool = False
     cut_from: set[str] = field(default_factory=set)

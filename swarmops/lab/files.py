@@ -57,7 +57,7 @@ class Files:
         return json.loads(self.spec.read_text())
 
     def forget_records(self) -> None:
-        """Drops what deploys recorded about the hosts (peers, machine ids): they are about to be other machines."""
+        """Drops what deploys recorded about the hosts (peers, machine ids): they become other machines."""
         for item in self.controller.iterdir():
             if item != self.known_hosts:
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
@@ -72,13 +72,13 @@ class Files:
             names = dict.fromkeys((guest.name, guest.address, *guest.aliases))
             shown = [n if guest.port == 22 else f"[{n}]:{guest.port}" for n in names]
             known.append(f"{','.join(shown)} {public}\n")
-            config.append(
-                f"Host {' '.join(names)}\n    HostName {guest.address}\n    Port {guest.port}\n    User {guest.user}\n"
-            )
+            config.append(f"Host {' '.join(names)}\n    HostName {guest.address}\n")
+            config.append(f"    Port {guest.port}\n    User {guest.user}\n")
         self.known_hosts.write_text("".join(known))
         config.append(
-            f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n    UserKnownHostsFile {self.known_hosts}\n"
-            "    GlobalKnownHostsFile /dev/null\n    StrictHostKeyChecking yes\n"
+            f"Host *\n    IdentityFile {self.key}\n    IdentitiesOnly yes\n"
+            f"    UserKnownHostsFile {self.known_hosts}\n    GlobalKnownHostsFile /dev/null\n"
+            "    StrictHostKeyChecking yes\n"
         )
         self.ssh_config.write_text("".join(config))
 
@@ -91,12 +91,13 @@ class Lock:
         self.handle = -1
 
     def take(self, wait: bool = False) -> bool:
-        """True when it is ours now. The file goes away with each lab, so what was locked may be no file any more."""
+        """True when it is ours now."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             self.handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(self.handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                # The file goes away with each lab: what we locked may be no file any more.
                 if self.path.exists() and self.path.stat().st_ino == os.fstat(self.handle).st_ino:
                     return True
                 os.close(self.handle)

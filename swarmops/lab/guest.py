@@ -11,7 +11,7 @@ from swarmops.lab.machine import LabError
 
 # Where hosts live that the inventory knows by a DNS name only (RFC 2544: never a real host's address).
 NAMED = ipaddress.ip_network("198.18.0.0/24")
-OUTSIDES = [ipaddress.ip_network(n) for n in ("198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24")]
+OUTSIDES = [ipaddress.IPv4Network(n) for n in ("198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24")]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class Guest:
 
 
 def guests_of(hosts: Iterable[Any]) -> list[Guest]:
-    """Guests for inventory hosts (anything with `.name` and `.vars`). Raises LabError naming every host that cannot be one."""
+    """Guests for inventory hosts (anything with `.name` and `.vars`).
+
+    Raises LabError with a line for every host that cannot be one. Hosts with a local connection are left out.
+    """
     made, faults, taken = [], [], set()
     spare = NAMED.hosts()
     next(spare)  # the first is the controller's
@@ -41,13 +44,15 @@ def guests_of(hosts: Iterable[Any]) -> list[Guest]:
         told = str(host.vars.get("ansible_host") or host.name)
         if host.vars.get("ansible_connection") == "local" or told == "localhost":
             continue
-        address, aliases = told, ()
+        address = told
+        aliases: tuple[str, ...] = ()
         try:
             if ipaddress.ip_address(told).version != 4:
                 faults.append(f"{host.name}: ansible_host {told} is IPv6; the lab speaks IPv4 only")
                 continue
         except ValueError:
-            address, aliases = str(next(spare)), (told,) if told != host.name else ()
+            address = str(next(spare))
+            aliases = (told,) if told != host.name else ()
         if address in taken:
             faults.append(f"{host.name}: address {address} is another host's too")
         taken.add(address)

@@ -21,7 +21,7 @@ STOP_WITHIN = 15.0
 
 
 class Host:
-    """States: `off`, `booting`, `up` (SSH answers), `failed` (ended without being asked; see its console.log)."""
+    """States: `off`, `booting`, `up` (SSH answers), `failed` (ended unasked; see its console.log)."""
 
     def __init__(self, files: Files, guest: Guest, index: int, guests: list[Guest], layers: tuple[Path, Path]) -> None:
         self.files, self.guest, self.guests = files, guest, guests
@@ -60,12 +60,17 @@ class Host:
             *("sh", "-ec", join, "sh", "setpriv", "--pdeathsig", "KILL", "systemd-nspawn"),
             *("--register=no", "--keep-unit", "--quiet", "--settings=no", "--link-journal=no"),
             *("--resolv-conf=off", "--timezone=off", "--console=pipe", "--boot", f"--directory={tree}"),
-            *(f"--machine={self.machine}", f"--hostname={self.guest.name}", f"--network-bridge={self.bridge}"),
-            *("--bind=/dev/net/tun", "--capability=CAP_NET_ADMIN", f"--bind-ro={self.apt}:/srv/apt"),
+            *(f"--machine={self.machine}", f"--hostname={self.guest.name}"),
+            *(
+                f"--network-bridge={self.bridge}",
+                "--bind=/dev/net/tun",
+                "--capability=CAP_NET_ADMIN",
+                f"--bind-ro={self.apt}:/srv/apt",
+            ),
         ]
 
     async def boot(self) -> None:
-        """Starts the host; returns when its SSH answers. Raises LabError with the end of its console if it does not."""
+        """Starts the host; returns when its SSH answers, or raises LabError with the end of its console."""
         if self._keeper and not self._keeper.done():
             return
         self._wanted, self.state = True, "booting"
@@ -80,7 +85,11 @@ class Host:
             self.boots += 1
             with open(self.files.console(self.guest.name), "ab") as console:
                 self._process = await asyncio.create_subprocess_exec(
-                    *self._argv(), stdin=asyncio.subprocess.DEVNULL, stdout=console, stderr=console, env=environment
+                    *self._argv(),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    env=environment,
                 )
             code = await self._process.wait()
             if code != REBOOT or not self._wanted:
@@ -95,7 +104,7 @@ class Host:
             await self.answers()
 
     async def answers(self, within: float = SSH_WITHIN) -> None:
-        """Waits for the SSH banner. There is no event to wait for across the bridge, so it asks, 20 times a second."""
+        """Waits for the SSH banner. Nothing across the bridge tells of it, so it asks, 20 times a second."""
         began = time.monotonic()
         while time.monotonic() - began < within:
             if self._keeper is None or self._keeper.done():
@@ -117,15 +126,15 @@ class Host:
         if self._process is None:
             return None
         with contextlib.suppress(OSError):
-            children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-            for child in children:
+            task = Path(f"/proc/{self._process.pid}/task/{self._process.pid}")
+            for child in (task / "children").read_text().split():
                 status = Path(f"/proc/{child}/status").read_text()
                 if any(ln.startswith("NSpid:") and ln.split()[-1] == "1" for ln in status.splitlines()):
                     return int(child)
         return None
 
     async def stop(self) -> None:
-        """A clean shutdown, as by `systemctl poweroff`; a host that does not end within 15 s loses its power."""
+        """A clean shutdown, as by `systemctl poweroff`; one that does not end within 15 s loses its power."""
         self._wanted = False
         self.freeze(False)
         if self._process and self._keeper:

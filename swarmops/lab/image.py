@@ -18,14 +18,14 @@ RELEASES = ("trixie", "bookworm")
 INCLUDE = (
     "systemd systemd-sysv dbus libpam-systemd openssh-server sudo python3 iproute2 nftables procps "
     "wireguard-tools wireguard-go iputils-ping ca-certificates"
-).split()
+)
 MASKED = (
     "ldconfig.service systemd-journal-catalog-update.service systemd-update-done.service "
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service "
     "fstrim.timer systemd-tmpfiles-clean.timer systemd-networkd-wait-online.service "
     "systemd-resolved.service getty@.service console-getty.service getty.target"
-).split()
-DROP = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache/apt", "var/lib/apt/lists")
+)
+DROP = "usr/share/doc usr/share/man usr/share/locale usr/share/info var/cache/apt var/lib/apt/lists"
 FILES = {
     "etc/apt/sources.list.d/lab.list": "deb [trusted=yes] file:/srv/apt ./\n",
     "etc/apt/apt.conf.d/90lab": 'Acquire::Languages "none";\nAPT::Install-Recommends "false";\n'
@@ -49,7 +49,7 @@ FILES = {
 
 
 def _recipe(release: str) -> str:
-    parts = [release, *INCLUDE, *MASKED, *DROP, *(f"{k}={v}" for k, v in sorted(FILES.items()))]
+    parts = [release, *INCLUDE.split(), *MASKED.split(), *DROP.split(), *(f"{k}={v}" for k, v in sorted(FILES.items()))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
 
 
@@ -96,7 +96,8 @@ def image(release: str, say: Callable[[str], None] = lambda line: None) -> Path:
 
 def _build(release: str, images: Path, ready: Path) -> None:
     with scratch(images, f".build-{release}-") as made:
-        argv = ["debootstrap", "--variant=minbase", f"--include={','.join(INCLUDE)}", release, str(made / "root")]
+        wanted = f"--include={','.join(INCLUDE.split())}"
+        argv = ["debootstrap", "--variant=minbase", wanted, release, str(made / "root")]
         keyring = f"/usr/share/keyrings/debian-archive-{release}-stable.gpg"
         if Path(keyring).exists():
             argv.insert(1, f"--keyring={keyring}")
@@ -135,7 +136,7 @@ def _discard(folder: Path) -> None:
 
 def _settle(root: Path) -> None:
     """Turns a fresh debootstrap tree into an image: quiet, quick to boot, no identity of its own."""
-    for gone in DROP:
+    for gone in DROP.split():
         shutil.rmtree(root / gone, ignore_errors=True)
     for needed in ("var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "srv/apt"):
         (root / needed).mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def _settle(root: Path) -> None:
         file.unlink(missing_ok=True)
         file.write_text(text)
     units = root / "etc/systemd/system"
-    for unit in MASKED:
+    for unit in MASKED.split():
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
     wanted = units / "sysinit.target.wants"

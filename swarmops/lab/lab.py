@@ -18,6 +18,8 @@ from swarmops.lab.image import image
 from swarmops.lab.machine import CannotRun, LabError
 from swarmops.lab.packages import repository
 
+HERE = Path(__file__).parents[2]  # so that a lab started from a checkout runs that checkout
+RUN: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
 Say = Callable[[dict[str, Any]], None]
 
 
@@ -26,8 +28,10 @@ def quiet(event: dict[str, Any]) -> None:
 
 
 class Lab:
-    """One lab by name. Every method raises LabError with a sentence for the user; none waits longer than a minute or so
-    (but for the first `up` of a release, which builds its image)."""
+    """One lab by name. Every method raises LabError with a sentence for the user.
+
+    None waits longer than a minute or so, but for the first `up` of a release: it builds the image.
+    """
 
     def __init__(self, name: str, guests: Sequence[Guest] = (), release: str = "trixie", say: Say = quiet) -> None:
         self.name, self.guests, self.release, self.say = name, list(guests), release, say
@@ -54,7 +58,7 @@ class Lab:
         return True
 
     def up(self) -> float:
-        """Boots every host and returns once all answer SSH. Returns the seconds that took, image not counted."""
+        """Boots every host; all answer SSH on return. Returns the seconds from boot to the last banner."""
         check(self.name, self.guests)
         if self.name in RESERVED or self.name.endswith("-outside"):
             raise LabError(f"a lab cannot be called '{self.name}'")
@@ -79,7 +83,8 @@ class Lab:
         self.files.home.mkdir(parents=True)
         self.files.home.chmod(0o700)
         self.files.write_logins(self.guests)
-        spec = {"release": self.release, "image": str(root), "apt": str(apt), "guests": [g.as_dict() for g in self.guests]}
+        guests = [g.as_dict() for g in self.guests]
+        spec = {"release": self.release, "image": str(root), "apt": str(apt), "guests": guests}
         self.files.spec.write_text(json.dumps(spec, indent=1))
 
     def _start(self) -> float:
@@ -87,9 +92,13 @@ class Lab:
         with open(self.files.log, "w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "swarmops.lab.supervisor", str(self.files.home)],
-                **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
                 start_new_session=True,
                 text=True,
+                cwd="/",
+                env={**os.environ, "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")},
             )
         assert process.stdin and process.stdout
         failed, last, ready = [], 0.0, False
@@ -147,7 +156,7 @@ class Lab:
         raise LabError(f"the supervisor of lab {self.name} ended in the middle (its log is gone with it)")
 
     def down(self, now: bool = False) -> None:
-        """Shuts every host down and leaves nothing behind; also after a crash. `now` pulls the plug instead."""
+        """Shuts every host down and leaves nothing behind, also after a crash. `now` pulls the plug instead."""
         if self.is_up():
             self.ask("down", now=now)
         self._gone()
@@ -175,7 +184,11 @@ class Lab:
     def fault(
         self, kind: str, *hosts: str, value: float | None = None, other: str | None = None, off: bool = False
     ) -> None:
-        """Makes `cut`, `loss` (percent), `delay` (ms), `pause`, `poweroff` or `full` (bytes left) happen; `off` ends it."""
+        """Makes one of six kinds happen, or with `off` ends it.
+
+        `cut` (only from `other` when given), `loss` (value: percent), `delay` (ms), `pause`, `poweroff`,
+        `full` (bytes left).
+        """
         self.ask("fault", hosts, kind=kind, value=value, other=other, off=off)
 
     def heal(self, *hosts: str) -> None:
@@ -191,9 +204,11 @@ class Lab:
             "SWARMOPS_LAB": self.name,
         }
 
-    def controller_argv(self, argv: Sequence[str]) -> list[str]:
-        """`argv` as run on the controller: in the lab's network, with this machine's files."""
-        return [*_inside(network.namespace(self.name)), *argv]
+    def controller_argv(self, argv: Sequence[str], outside: bool = False) -> list[str]:
+        """`argv` as run on the controller, or by a stranger `outside`: this machine's files, that network."""
+        namespace = network.outside_namespace(self.name) if outside else network.namespace(self.name)
+        # Not `ip netns exec`: that remounts /sys and so hides the cgroup mounts.
+        return ["nsenter", f"--net=/run/netns/{namespace}", "--", *argv]
 
     def host_argv(self, host: str, argv: Sequence[str]) -> list[str]:
         """`argv` as run on a host by root, past SSH and network, as if from its console."""
@@ -202,23 +217,16 @@ class Lab:
             raise LabError(f"no host {host} in this lab (it has {', '.join(rows)})")
         if not rows[host]["pid"]:
             raise LabError(f"{host} is {rows[host]['state']} (swarmops lab start {host})")
-        clean = ["env", "-i", "HOME=/root", "USER=root", f"TERM={os.environ.get('TERM', 'dumb')}", "LANG=C.UTF-8"]
+        clean = ["HOME=/root", "USER=root", f"TERM={os.environ.get('TERM', 'dumb')}", "LANG=C.UTF-8"]
         clean.append("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        return ["nsenter", "--target", str(rows[host]["pid"]), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
-                "--root", "--wd", "--", *clean, *argv]  # fmt: skip
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
+        return ["nsenter", "--target", str(rows[host]["pid"]), *spaces, "--", "env", "-i", *clean, *argv]
 
     def exec(self, host: str | None, argv: Sequence[str], **how: Any) -> subprocess.CompletedProcess[str]:
-        """Runs a command on a host, or (None) on the controller inside the lab; for tests. Takes subprocess.run's options."""
+        """Runs a command on a host, or (None) on the controller inside the lab. Takes subprocess.run's options."""
         full = self.host_argv(host, argv) if host else self.controller_argv(argv)
-        defaults = {"capture_output": True, "text": True, "timeout": 60, "env": {**os.environ, **self.environment()}}
-        return subprocess.run(full, **{**defaults, **how})
+        return subprocess.run(full, **{**RUN, "env": {**os.environ, **self.environment()}, **how})
 
     def outside_exec(self, argv: Sequence[str], **how: Any) -> subprocess.CompletedProcess[str]:
         """Runs a command as a stranger: from another network, routed to the hosts."""
-        full = [*_inside(network.outside_namespace(self.name)), *argv]
-        return subprocess.run(full, **{"capture_output": True, "text": True, "timeout": 60, **how})
-
-
-def _inside(namespace: str) -> list[str]:
-    # Not `ip netns exec`: that remounts /sys and so hides the cgroup mounts.
-    return ["nsenter", f"--net=/run/netns/{namespace}", "--"]
+        return subprocess.run(self.controller_argv(argv, outside=True), **{**RUN, **how})

@@ -130,7 +130,7 @@ def _missing_kernel() -> list[str]:
         'mount -t overlay o -o lowerdir="$d/l",upperdir="$d/u",workdir="$d/w" "$d/m"; umount "$d/m"'
     )
     if not _try(["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "sh", "-c", script]):
-        lines.append("cannot mount an overlay in a namespace of our own (blocked by seccomp, or no overlayfs)")
+        lines.append("cannot mount an overlay in a namespace of its own (seccomp, or no overlayfs)")
     return lines
 
 

@@ -1,12 +1,11 @@
-"""The lab's own network: a namespace with a bridge, and a second one for a stranger outside. No way out of either.
+"""The lab's own network: a namespace with a bridge, and a second one for a stranger outside.
 
-Nothing in here is ever joined to an interface of the machine, so no packet of a lab can reach it or the world.
+Nothing in here is ever joined to an interface of the machine: no packet of a lab can reach it or the world.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,18 +41,19 @@ def create(lab: str, guests: Sequence[Guest]) -> None:
         run(["ip", "netns", "add", name])
         run(["ip", "-n", name, "link", "set", "lo", "up"])
     far = outside_network(guests)
-    near_end, far_end = list(far.hosts())[0], list(far.hosts())[6]
+    near_end, far_end = far[1], far[7]
     lines = [f"link add {BRIDGE} type bridge", f"link set {BRIDGE} up"]
-    lines += [f"address add {a}/{ipaddress.ip_network(n).prefixlen} dev {BRIDGE}" for n, a in gateways(guests).items()]
+    lines += [f"address add {a}/24 dev {BRIDGE}" for a in gateways(guests).values()]
     lines += [f"link add outside type veth peer name uplink netns {outside}", "link set outside up"]
     lines += [f"address add {near_end}/{far.prefixlen} dev outside"]
     run(["ip", "-n", inside, "-batch", "-"], text="\n".join(lines) + "\n")
-    lines = [f"address add {far_end}/{far.prefixlen} dev uplink", "link set uplink up", f"route add default via {near_end}"]
+    lines = [f"address add {far_end}/{far.prefixlen} dev uplink", "link set uplink up"]
+    lines += [f"route add default via {near_end}"]
     run(["ip", "-n", outside, "-batch", "-"], text="\n".join(lines) + "\n")
 
 
 def tune() -> None:
-    """Settings of the namespace this process is in: route for the stranger, ask for lost neighbours quickly."""
+    """Settings of the namespace this process is in: route for the stranger, ask quickly for neighbours."""
     net = Path("/proc/sys/net")
     (net / "ipv4/ip_forward").write_text("1")
     (net / f"ipv4/neigh/{BRIDGE}/retrans_time_ms").write_text("50")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from swarmops.lab.machine import STATE, LabError, locked, run
 PACKAGES = (
     "redis-server redis-tools redis-sentinel chrony ufw cron logrotate nginx-light mosquitto "
     "curl rsync openssl acl xz-utils zstd unzip less tree jq bc file python3-apt"
-).split()
+)
 CONFIG = """\
 Dir::State "{work}/state";
 Dir::State::status "{root}/var/lib/dpkg/status";
@@ -36,14 +35,14 @@ KEYS = "/usr/share/keyrings/debian-archive-{release}-{kind}.gpg"
 
 def repository(root: Path, release: str, say: Callable[[str], None] = lambda line: None) -> Path:
     """Path of the repository made for the image at `root`, downloaded first if it is not there."""
-    key = hashlib.sha256(" ".join([root.name, *PACKAGES]).encode()).hexdigest()[:10]
+    key = hashlib.sha256(" ".join([root.name, *PACKAGES.split()]).encode()).hexdigest()[:10]
     stores = STATE / "apt"
     ready = stores / f"{release}-{key}"
     if ready.is_dir():
         return ready
     with locked(stores / f".{release}.lock"):
         if not ready.is_dir():
-            say(f"downloading {len(PACKAGES)} packages and what they need for the hosts' apt")
+            say(f"downloading {len(PACKAGES.split())} packages and what they need for the hosts' apt")
             _download(root, release, stores, ready)
     return ready
 
@@ -52,7 +51,8 @@ def _download(root: Path, release: str, stores: Path, ready: Path) -> None:
     source = mirror(release)
     if not source:
         raise LabError("no Debian mirror in this machine's apt sources (name one in SWARMOPS_LAB_MIRROR)")
-    signed = next((k for kind in ("automatic", "stable") if Path(k := KEYS.format(release=release, kind=kind)).exists()), "")
+    keys = [KEYS.format(release=release, kind=kind) for kind in ("automatic", "stable")]
+    signed = next((key for key in keys if Path(key).exists()), "")
     option = f"[signed-by={signed}] " if signed else ""
     with scratch(stores, f".build-{release}-") as made:
         for folder in ("state/lists/partial", "cache/archives/partial", "repository"):
@@ -61,7 +61,7 @@ def _download(root: Path, release: str, stores: Path, ready: Path) -> None:
         (made / "apt.conf").write_text(CONFIG.format(work=made, root=root))
         apt = ["env", f"APT_CONFIG={made / 'apt.conf'}", "apt-get", "-q", "-y"]
         run([*apt, "update"], timeout=300)
-        run([*apt, "--download-only", "install", *PACKAGES], timeout=900)
+        run([*apt, "--download-only", "install", *PACKAGES.split()], timeout=900)
         for deb in (made / "cache/archives").glob("*.deb"):
             deb.rename(made / "repository" / deb.name)
         _index(made / "repository")
@@ -73,4 +73,4 @@ def _index(folder: Path) -> None:
     (folder / "Packages").write_text(listing)
     for file in (folder, *folder.iterdir()):
         shutil.chown(file, 0, 0)
-        os.chmod(file, 0o755 if file.is_dir() else 0o644)
+        file.chmod(0o755 if file.is_dir() else 0o644)

@@ -1,4 +1,4 @@
-"""A host's root file system: an overlay on the image, kept in memory, with the host's identity written into it."""
+"""A host's root file system: an overlay on the image, kept in memory, with the host's identity in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UID = 1000
 
 
 def mount(place: Path, image: Path) -> Path:
-    """Mounts a fresh root for a host at `place`/root. The caller's mount namespace is the only one to see it."""
+    """Mounts a fresh root for a host at `place`/root, which only the caller's mount namespace can see."""
     place.mkdir(parents=True, exist_ok=True)
     run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=755", "lab-disk", str(place)])
     for folder in ("upper", "work", "root"):
@@ -33,7 +33,7 @@ def unmount(place: Path) -> None:
 
 
 def limit(place: Path, free: int | None) -> None:
-    """Leaves `free` bytes on the host's disk, by shrinking it to what is used; None gives it its size back."""
+    """Leaves `free` bytes on the host's disk, by shrinking it to what is used; None undoes it."""
     disk = os.statvfs(place)
     used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
     # tmpfs reads size=0 as "no limit", hence at least a page.

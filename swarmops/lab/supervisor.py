@@ -1,7 +1,7 @@
 """The background process of a lab: owns its namespaces, mounts and hosts. When it dies, they all die with it.
 
-Started by `Lab.up` with the lab's folder as argument. It says on stdout how the boot goes and reads stdin to learn
-whether `up` is still there; later requests come as one JSON line each over a unix socket.
+Started by `Lab.up` with the lab's folder as argument. It says on stdout how the boot goes and reads stdin to
+learn whether `up` is still there; later requests come as one JSON line each over a unix socket.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Supervisor:
             yield event
 
     async def reset(self, hosts: list[Host]) -> AsyncIterator[Event]:
-        """Fresh disks; keys and addresses stay. A whole lab also forgets its faults and what the controller recorded."""
+        """Fresh disks, no faults; keys and addresses stay. A whole lab also forgets what deploys recorded."""
         await self.heal(hosts)
         await asyncio.gather(*(h.kill() for h in hosts))
         if len(hosts) == len(self.hosts):
@@ -231,7 +231,7 @@ async def _main(files: Files, say: Callable[[Event], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: asyncio.ensure_future(stop()))
     server = await asyncio.start_unix_server(lab.serve, files.socket)
-    os.chmod(files.socket, 0o600)
+    files.socket.chmod(0o600)
     if not await _first_boot(lab, say):
         await lab.down(True)
     await lab.ended.wait()

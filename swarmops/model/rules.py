@@ -15,7 +15,6 @@ from swarmops.model.schema.section import Place
 
 Roles = dict[str, list[Host]]
 NEEDS_REDIS = ("client", "coordinator", "frontend", "npu", "ai", "browser", "worker", "sentinel")
-ANYWHERE = {"0.0.0.0", "::", "*", "-::*"}  # noqa: S104 (refused, not used)
 
 
 def check(project: Project, faults: Faults) -> None:
@@ -31,7 +30,6 @@ def check(project: Project, faults: Faults) -> None:
     _one_of_each(deployment, roles, faults)
     _ports(deployment, roles, faults)
     _redis_memory(deployment, roles, faults)
-    _redis_bind(deployment, roles, faults)
 
 
 def _roles(deployment: Deployment, inventory: Inventory, faults: Faults) -> Roles:
@@ -63,31 +61,24 @@ def _redis_is_there(deployment: Deployment, roles: Roles, faults: Faults) -> Non
     if in_need or "redis" in deployment.infrastructure:
         mark = deployment.mark("infrastructure", "redis")
         who = f"; {', '.join(in_need)} need{'s' * (len(in_need) == 1)} it" if in_need else ""
-        faults.add(
-            mark,
-            "infrastructure.redis",
-            f"no host has the role redis{who}",
-            "redis: redis, with a group redis",
-        )
+        hint = "redis: redis, with a group redis"
+        faults.add(mark, "infrastructure.redis", f"no host has the role redis{who}", hint)
 
 
 def _one_of_each(deployment: Deployment, roles: Roles, faults: Faults) -> None:
     """Case 26: one coordinator, one primary Redis."""
-    primaries = [h for h in roles.get("redis", []) if not _value(deployment, "redis", h, "replicaof")[0]]
-    for role, hosts, hint in (
-        (
-            "coordinator",
-            roles.get("coordinator", []),
-            "leadership moves by election, not by a second coordinator",
-        ),
-        ("redis", primaries, "give the replicas redis_replicaof: PRIMARY"),
-    ):
-        if len(hosts) > 1:
-            what = "primary Redis" if role == "redis" else role
-            first, *others = hosts
-            for host in others:
-                sentence = f"is a second {what}, beside {first.name}"
-                faults.add(host.mark, host.name, sentence, hint)
+    _single("coordinator", roles.get("coordinator", []), "leadership moves by election between workers", faults)
+    primaries = [
+        host
+        for host in roles.get("redis", [])
+        if _value(deployment, "redis", host, "primary")[0] in (None, "", host.name)
+    ]
+    _single("primary Redis", primaries, "give the replicas redis_primary", faults)
+
+
+def _single(what: str, hosts: list[Host], hint: str, faults: Faults) -> None:
+    for host in hosts[1:]:
+        faults.add(host.mark, host.name, f"is a second {what}, beside {hosts[0].name}", hint)
 
 
 def _claims(
@@ -146,18 +137,3 @@ def _memory(deployment: Deployment, host: Host) -> int | None:
         if machine and machine.memory:
             return machine.memory
     return None
-
-
-def _redis_bind(deployment: Deployment, roles: Roles, faults: Faults) -> None:
-    """Case 38, S0-10: Redis listens on a public address only when that is said and TLS is on."""
-    allowed = "redis" in deployment.security.public and deployment.security.tls
-    for host in roles.get("redis", []):
-        value, mark, path = _value(deployment, "redis", host, "bind")
-        listed = value if isinstance(value, list) else str(value or "").split()
-        for item in listed:
-            text = str(item).lstrip("-")
-            where = network.ip_of(text)
-            if (text in ANYWHERE or (where and where.is_global)) and not allowed:
-                what = "every address" if text in ANYWHERE else f"the public address {text}"
-                hint = "if it is meant: security.public: [redis] and security.tls: true"
-                faults.add(mark, path, f"Redis would listen on {what}", hint)

@@ -118,9 +118,7 @@ class SecretFile:
         if self.encrypted:
             return
         if found.st_uid != os.geteuid():
-            raise self._fault(
-                f"belongs to user {found.st_uid}, not to you", f"chown {os.geteuid()} {self.path}"
-            )
+            raise self._fault(f"belongs to user {found.st_uid}, not to you", f"chown {os.geteuid()} {self.path}")
         if (mode := stat.S_IMODE(found.st_mode)) & 0o177:
             raise self._fault(f"has mode {mode:04o}; others may read it", f"chmod 600 {self.path}")
         folder = self.path.absolute().parent
@@ -137,14 +135,8 @@ class SecretFile:
         except (yaml.YAMLError, UnicodeDecodeError) as e:
             place = getattr(e, "problem_mark", None)
             raise self._fault("is not YAML", line=place.line + 1 if place else 0) from None
-        if (
-            not isinstance(raw, dict)
-            or raw.get("version") != VERSION
-            or not isinstance(raw.get("secrets"), dict)
-        ):
-            raise self._fault(
-                "is not a file of secrets", f"it begins with version: {VERSION} and has secrets:"
-            )
+        if not isinstance(raw, dict) or raw.get("version") != VERSION or not isinstance(raw.get("secrets"), dict):
+            raise self._fault("is not a file of secrets", f"it begins with version: {VERSION} and has secrets:")
         found = {str(k): self._entry(str(k), v) for k, v in raw["secrets"].items()}
         return {
             "salt": str(raw.get("salt", "")),
@@ -159,9 +151,7 @@ class SecretFile:
         return Entry(raw["value"], *(str(raw.get(k) or "") for k in ("created", "previous", "since")))
 
     def _dump(self, content: dict[str, Any]) -> bytes:
-        secrets = {
-            name: {k: v for k, v in vars(e).items() if v} for name, e in sorted(content["secrets"].items())
-        }
+        secrets = {name: {k: v for k, v in vars(e).items() if v} for name, e in sorted(content["secrets"].items())}
         body = {
             "version": VERSION,
             "salt": content["salt"],
@@ -218,9 +208,7 @@ class SecretFile:
             if line.startswith("AGE-SECRET-KEY-"):
                 with contextlib.suppress(pyrage.IdentityError, ValueError):
                     return pyrage.x25519.Identity.from_str(line.strip())
-        raise InputError.one(
-            "holds no age identity", mark=Mark(str(self.identity)), hint="age-keygen makes one"
-        )
+        raise InputError.one("holds no age identity", mark=Mark(str(self.identity)), hint="age-keygen makes one")
 
     def _decrypt(self, data: bytes) -> bytes:
         import pyrage

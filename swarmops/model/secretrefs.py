@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from swarmops.model import yaml
 from swarmops.model.faults import Faults, Mark
 from swarmops.model.project import Project
+from swarmops.model.rolefiles import used_roles
 from swarmops.model.secrets import references
 
 Wanted = dict[str, dict[str, Mark]]  # secret -> who uses it -> where that is written
@@ -21,7 +20,7 @@ def wanted(project: Project) -> Wanted:
     for user, value, mark in _values(project):
         for name, where in references(value, mark):
             found.setdefault(name, {}).setdefault(user, where)
-    for role, data in _roles(project):
+    for role, data in used_roles(project).items():
         declared = data.get("secrets") or []
         for name in declared if isinstance(declared, list | dict) else [declared]:
             where = data.value_mark("secrets") if hasattr(data, "value_mark") else Mark()
@@ -46,29 +45,13 @@ def _values(project: Project) -> Iterator[tuple[str, Any, Mark]]:
                     yield origin.layer, origin.value, origin.mark
 
 
-def _roles(project: Project) -> Iterator[tuple[str, Any]]:
-    """The role files in use, those that they need included. Their faults are named by planning, not here."""
-    waiting, seen = list(project.distributed.infrastructure), set[str]()
-    while waiting:
-        if (role := waiting.pop(0)) in seen:
-            continue
-        seen.add(role)
-        data = _role(project.roles_path / role / "role.yaml")
-        if isinstance(data, Mapping):
-            yield role, data
-            needs = data.get("needs") or []
-            waiting += [str(n) for n in needs] if isinstance(needs, list) else [str(needs)]
-
-
-def _role(path: Path) -> Any:
-    return yaml.load(path, Faults()) if path.is_file() else None
-
-
 def check(project: Project, faults: Faults) -> None:
-    """Warns of each secret that is referred to and not there; a deploy that needs it is refused."""
+    """Warns of secrets that are referred to and not there, one line a place; a deploy that needs one is refused."""
     store = project.store
+    missing: dict[tuple[str, Mark], list[str]] = {}
     for name, users in wanted(project).items():
         if not store.source(name):
-            user, mark = next(iter(users.items()))
-            sentence = f"there is no secret '{name}' in {store.where}"
-            faults.warn(mark, user, sentence, "'swarmops secrets init' makes what is missing")
+            missing.setdefault(next(iter(users.items())), []).append(name)
+    for (user, mark), names in missing.items():
+        what = f"there is no secret {names[0]}" if len(names) == 1 else f"there are no secrets {', '.join(names)}"
+        faults.warn(mark, user, f"{what} in {store.where}", "'swarmops secrets init' makes what is missing")

@@ -236,6 +236,26 @@ class Store:
                 faults.add(Mark(variable), "", why, f"at least {MIN_LENGTH} random characters")
 
 
+class StandIns(Store):
+    """A store for `validate`: what is missing or cannot be read is made up, so that all else can be checked."""
+
+    @classmethod
+    def of(cls, store: Store) -> StandIns:
+        return cls(store.file, store.environ)
+
+    def get(self, name: str) -> Secret:
+        try:
+            return super().get(name)
+        except (UnknownSecret, InputError):
+            return Secret(name, generate(name))
+
+    def previous(self, name: str) -> Secret | None:
+        try:
+            return super().previous(name)
+        except InputError:
+            return None
+
+
 def weak(value: str) -> str:
     """Why a value is no secret (case 48), without showing it; '' when it is fine."""
     letters = "".join(c for c in value.lower() if c.isalpha())

@@ -60,7 +60,7 @@ class _Placed:
         """The text that was written for an unquoted scalar that is not read as text (`no`, `22:22`, `0600`);
         for text, the text; None for anything else."""
         value = self[key]  # type: ignore[index]
-        return self._raws.get(key, value if isinstance(value, str) else None)
+        return value if isinstance(value, str) else self._raws.get(key)
 
     def _adopt(self, key: Any, other: _Placed, other_key: Any) -> None:
         """Takes place and text of another node's item (merge keys)."""

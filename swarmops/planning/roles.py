@@ -76,8 +76,8 @@ class Item:
     notify: list[str] = field(default_factory=list)
     register: str = ""
     tags: list[str] = field(default_factory=list)
-    secret: bool = False
-    guard: bool = False
+    secret: Any = False  # or a template
+    guard: Any = False
     more: dict[str, Any] = field(default_factory=dict)  # checks: within, from, max, min, warn, service; backups: keep
     path: str = ""
 
@@ -337,8 +337,10 @@ class _Reader:
                 found.append((item.strip(), mark))
         return found
 
-    def _flag(self, entry: Any, key: str, path: str) -> bool:
-        value = entry.get(key, False)
+    def _flag(self, entry: Any, key: str, path: str) -> Any:
+        value = self._prepare(entry.get(key, False), entry.value_mark(key), f"{path}.{key}")
+        if is_template(value):
+            return value
         if not isinstance(value, bool):
             self.faults.add(entry.value_mark(key), f"{path}.{key}", f"must be true or false, not {describe(value)}")
         return value is True

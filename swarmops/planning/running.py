@@ -39,7 +39,7 @@ class Run:
     secret: bool = False
     troubles: list[Trouble] = field(default_factory=list)
     expression: bool = False  # looked up without a Jinja frame, so the mark is the place
-    quiet: bool = False  # nothing is noted: somebody looks without using
+    silent: bool = False  # something was used whose fault was noted already: what comes of it is of no use
 
 
 _runs: list[Run] = []
@@ -56,12 +56,14 @@ def running(run: Run) -> Iterator[Run]:
 
 def note(sentence: str, hint: str = "", *, name: str = "", holder: Any = None) -> None:
     """Adds a trouble at the line that is being rendered."""
+    if not _runs:
+        raise ValueError(sentence or f"'{name}' is not set")
     run = _runs[-1]
-    if run.quiet:
-        return
-    trouble = Trouble(here(), sentence, hint, name, holder)
-    if trouble not in run.troubles:
-        run.troubles.append(trouble)
+    made = Trouble(here(), sentence, hint, name, holder)
+    for other in run.troubles:
+        if other == made or (name and (other.name, other.mark.file) == (name, made.mark.file)):
+            return
+    run.troubles.append(made)
 
 
 def here() -> Mark:
@@ -217,7 +219,14 @@ class Silent(Missing):
     __slots__ = ()
 
     def _note(self, *args: Any, **kwargs: Any) -> Any:
+        if _runs:
+            _runs[-1].silent = True
         return self
+
+    _fail_with_undefined_error = __getitem__ = __call__ = _note  # type: ignore[assignment]
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __pos__ = _note  # type: ignore[assignment]
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _note  # type: ignore[assignment]
+    __pow__ = __rpow__ = _note  # type: ignore[assignment]
 
 
 def guard(value: str) -> str:

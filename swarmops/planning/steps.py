@@ -188,8 +188,8 @@ class HostPlanner:
             when=decision.when,
             consts=plain(decision.consts)[0],
             register=item.register,
-            secret=made.secret or item.secret,
-            guard=item.guard,
+            secret=made.secret or self._flag(item, "secret", scope),
+            guard=self._flag(item, "guard", scope),
             tags=self._tags(item),
             **more,
         )
@@ -197,12 +197,22 @@ class HostPlanner:
         self._file(item, made, step)
         return step
 
+    def _flag(self, item: Item, key: str, scope: Any) -> bool:
+        """`secret` or `guard`, which may be an expression."""
+        path = f"{item.path}.{key}"
+        value = self._value(getattr(item, key), scope, item.mark, path)
+        if isinstance(value, Undefined):
+            return True
+        if not isinstance(value, bool):
+            self._fault(item.mark, path, f"must be true or false, not {describe(value)}")
+        return value is True
+
     def _tags(self, item: Item) -> list[str]:
         return sorted({*self.role.tags, *item.tags, self.role.name})
 
     def _arguments(self, item: Item, scope: Any) -> Made:
         """Every argument as its type, secrets opened."""
-        made = Made(dict(item.args), item.secret)
+        made = Made(dict(item.args), False)
         for name, prepared in item.args.items():
             if not is_template(prepared):
                 continue
@@ -258,6 +268,8 @@ class HostPlanner:
         if data is None:
             made.ok = False
             return
+        if not made.secret and self.world.holds_secret(data.decode("utf-8", "replace")):
+            made.secret = True
         made.content = hashlib.sha256(data).hexdigest()
         made.args["content"] = made.content
         self.contents[made.content] = data

@@ -390,7 +390,9 @@ class Templates:
                 run.troubles.append(Trouble(place_of_error(e, mark), "calls itself without end"))
             except Exception as e:
                 run.troubles.append(_raised(e, place_of_error(e, mark), run))
-        return Silent() if run.troubles else made
+        if run.silent and run.troubles:
+            run.troubles = [t for t in run.troubles if t.name]
+        return Silent() if run.troubles or run.silent else made
 
 
 class Nest:

@@ -8,15 +8,15 @@ call it `port`, everybody else `redis_port`. A role's `vars` may be templates; e
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import missing
 
-from swarmops.model import yaml
-from swarmops.model.faults import Faults, InputError, Mark, closest
+from swarmops.model.faults import InputError, Mark, closest
 from swarmops.model.inventory import Host, Origin
 from swarmops.model.secrets import Secret, UnknownSecret
+from swarmops.planning.kinds_spec import Arg, Wrong
 from swarmops.planning.running import SecretText, Silent, Trouble, note, trusted
 from swarmops.planning.templating import is_template
 
@@ -54,6 +54,8 @@ class View(Mapping):  # type: ignore[type-arg]
         value = self._scope.find(key)
         if value is missing:
             raise KeyError(key)
+        if isinstance(value, Silent):
+            value._note()
         return value
 
     def __contains__(self, key: object) -> bool:
@@ -75,6 +77,7 @@ class HostScope:
         self.role_values: dict[tuple[str, str], Any] = {}
         self.derived: dict[str, dict[str, Any]] = {}
         self.busy: list[str] = []
+        self.failed: set[str] = set()  # roles whose role.py failed: what it would have derived is not missed again
 
     def find(self, key: str) -> Any:
         """The value of a name, or `missing`."""
@@ -101,6 +104,8 @@ class HostScope:
             return self.data(world.extra[key], Mark(f"-e {key}"), key)
         if key in self.host.vars:
             return self.data(self.host.vars[key], self.host.mark_of(key), key)
+        if self.failed and any(key.startswith(world.roles[name].prefix) for name in self.failed):
+            return Silent(name=key)
         return world.templates.env.globals.get(key, missing)
 
     def data(self, value: Any, mark: Mark, path: str) -> Any:
@@ -108,7 +113,7 @@ class HostScope:
         try:
             return self.world.open_data(value)
         except UnknownSecret as e:
-            self.world.host_faults.add(self.host.name, mark, path, e.sentence, e.hint)
+            self.world.host_faults.add(self.host.name, mark, path, e.sentence, self.world.secret_hint(e))
         except InputError as e:
             for fault in e.faults.errors:
                 self.world.faults.add(fault.mark, fault.path, fault.sentence, fault.hint)
@@ -133,6 +138,8 @@ class HostScope:
         layer, mark, value = self.layers(role, name)[-1]
         if layer == "role.py":
             return value
+        if layer == COMMAND_LINE:
+            return self.data(_like(role.vars.get(name), value), mark, role.prefix + name)
         if layer != "role":
             return self.data(value, mark, role.prefix + name)
         if not is_template(value):
@@ -196,7 +203,8 @@ class RoleScope:
             return self.below.role_value(role, key)
         if role.derive is not None and not self.below.is_common(key) and key in self.below.derive(role):
             return self.below.role_value(role, key)
-        return self.below.find(key)
+        value = self.below.find(key)
+        return Silent(name=key) if value is missing and role.name in self.below.failed else value
 
     def names(self) -> list[str]:
         own = {*self.role.vars, *self.service, *self.below.derived.get(self.role.name, ())}
@@ -231,6 +239,17 @@ def open_data(value: Any, get: Any) -> Any:
     return str(value) if isinstance(value, str) and type(value) is not SecretText else value
 
 
+def _like(default: Any, given: Any) -> Any:
+    """A text of the command line as the type of the role's own value: `-e redis_tls=false` is false."""
+    if not isinstance(given, str) or not isinstance(default, bool | int | float):
+        return given
+    kind = "bool" if isinstance(default, bool) else "int" if isinstance(default, int) else "float"
+    try:
+        return Arg("", kind).read(given)
+    except Wrong:
+        return given
+
+
 def not_set(trouble: Trouble, scope: Any) -> tuple[str, str]:
     """Sentence and hint for a name that is not set."""
     if trouble.holder is not missing and trouble.holder is not None:
@@ -258,30 +277,6 @@ def _path_of(holder: Any, scope: Any) -> str:
     if isinstance(holder, View):
         return f"hostvars of {holder._scope.find('inventory_hostname')}"
     return "this map" if isinstance(holder, Mapping) else f"this {type(holder).__name__}"
-
-
-def parse_extra(given: Sequence[str], faults: Faults) -> dict[str, Any]:
-    """`-e` as Ansible takes it: `key=value` (read as YAML: 6380 is a number), a `{...}` map, or `@file`."""
-    extra: dict[str, Any] = {}
-    for text in given:
-        mark = Mark(f"-e {text.partition('=')[0][:40]}")
-        if text.startswith("@"):
-            from pathlib import Path
-
-            data = yaml.load(Path(text[1:]), faults)
-        elif text.startswith("{"):
-            data = yaml.parse(text, "-e", faults)
-        else:
-            key, equals, value = text.partition("=")
-            if not equals or not key.isidentifier():
-                faults.add(mark, "", "is not key=value", "-e redis_port=6380")
-                continue
-            data = {key: yaml.parse(value, f"-e {key}", faults) if value else ""}
-        if isinstance(data, Mapping):
-            extra.update(data)
-        elif data is not None:
-            faults.add(mark, "", "must hold a map of variables", "-e '{redis_port: 6380}'")
-    return extra
 
 
 def explain(scope: HostScope) -> dict[str, list[Origin]]:

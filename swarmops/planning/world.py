@@ -23,6 +23,8 @@ from swarmops.planning.running import Run, SecretText, Silent, Trouble, note, ru
 from swarmops.planning.templating import Fault, Templates
 from swarmops.planning.variables import SECTIONS, HostScope, RoleScope, View, not_set, open_data
 
+SHORTEST = 8  # letters; a shorter secret may stand in any text by chance
+
 
 class HostView:
     """A host as templates (`host`) and role.py (`context.host`) see it."""
@@ -105,6 +107,7 @@ class World:
         self._placed: dict[str, list[Role]] = {}
         self.placed = False
         self._secrets: dict[str, Secret] = {}
+        self._opened: list[str] = []
         self.common = self._common()
         self._load()
         self.role_var_names = self._role_vars()
@@ -190,8 +193,8 @@ class World:
                     direct.setdefault(host.name, []).append(role)
             except InputError as e:
                 mark = self.project.distributed.mark("infrastructure", role)
-                for fault in e.faults.errors:
-                    self.faults.add(mark, f"infrastructure.{role}", fault.sentence, fault.hint)
+                for fault in e.faults.errors:  # a role may have no host; that a host's name is wrong shows here
+                    self.faults.warn(mark, f"infrastructure.{role}", fault.sentence, fault.hint)
         rank = {name: i for i, name in enumerate(self.roles)}
         for host, names in direct.items():
             order: list[str] = []
@@ -279,28 +282,46 @@ class World:
             with running(run):
                 made = role.derive(Context(self, scope, role)) if role.derive else {}
             self.report(scope.host.name, "vars", run.troubles, role, scope)
+            if run.troubles or run.silent:
+                scope.failed.add(role.name)
             if not isinstance(made, Mapping):
                 raise TypeError(f"vars(context) must return a map, not {describe(made)}")
-            opened: dict[str, Any] = self.open_data(made)
+            opened: dict[str, Any] = self.veil_secrets(self.open_data(made))
             return opened
         except UnknownSecret as e:
-            self.host_faults.add(scope.host.name, Mark(file), "vars", e.sentence, e.hint)
+            self.host_faults.add(scope.host.name, Mark(file), "vars", e.sentence, self.secret_hint(e))
         except InputError as e:
             for fault in e.faults.errors:
                 self.faults.add(fault.mark, fault.path, fault.sentence, fault.hint)
         except Exception as e:  # a role is the user's file: whatever is wrong in it is a fault of theirs
-            mark = Mark(file, roles._last_line(e, role.folder / "role.py"))
-            words = str(e) if isinstance(e, ValueError | TypeError) else f"{type(e).__name__}: {e}"
-            self.host_faults.add(scope.host.name, mark, "vars", words)
+            if not run.silent:
+                mark = Mark(file, roles._last_line(e, role.folder / "role.py"))
+                words = str(e) if isinstance(e, ValueError) else f"fails with {type(e).__name__}: {e}"
+                self.host_faults.add(scope.host.name, mark, "vars", words)
+        scope.failed.add(role.name)
         return {}
 
     def open_data(self, value: Any) -> Any:
         """See `variables.open_data`. Raises `UnknownSecret`, `InputError`."""
         return open_data(value, self.get_secret)
 
+    def holds_secret(self, text: str) -> bool:
+        """Whether the text holds an opened secret, however it got there."""
+        return any(value in text for value in self._opened)
+
+    def veil_secrets(self, value: Any) -> Any:
+        """The data with every text that holds an opened secret as `SecretText`."""
+        if isinstance(value, str):
+            return SecretText(value) if self.holds_secret(value) else value
+        if isinstance(value, dict):
+            return {k: self.veil_secrets(v) for k, v in value.items()}
+        return [self.veil_secrets(v) for v in value] if isinstance(value, list) else value
+
     def get_secret(self, name: str) -> Secret:
         if name not in self._secrets:
-            self._secrets[name] = self.project.store.get(name)
+            found = self._secrets[name] = self.project.store.get(name)
+            if len(value := found.open()) >= SHORTEST:
+                self._opened.append(value)
         return self._secrets[name]
 
     def secret(self, name: str) -> Any:
@@ -308,8 +329,13 @@ class World:
         try:
             return SecretText(self.get_secret(str(name)).open())
         except UnknownSecret as e:
-            note(e.sentence, e.hint)
+            note(e.sentence, self.secret_hint(e))
             return Silent(name=str(name))
+
+    def secret_hint(self, error: UnknownSecret) -> str:
+        """How to come by a secret: one that a role declares only waits to be made."""
+        declared = any(error.name in role.secrets for role in self.roles.values())
+        return "'swarmops secrets init' makes it" if declared else error.hint
 
     @cached_property
     def peers(self) -> dict[str, str]:

@@ -76,6 +76,19 @@ def _restore(item, expect, system):
         return {"ok": False, "status": "failed", "reason": sentence(e)}
 
 
+def parts(file, system):
+    """The pieces of a file that is put back, one at a time, so that memory stays flat. Raises Failed at the
+    end when they are not together what the backup holds."""
+    digest = hashlib.sha256()
+    for sha in file["parts"]:
+        piece = system.content(sha)
+        system.forget("content:" + sha)
+        digest.update(piece)
+        yield piece
+    if digest.hexdigest() != file["sha256"]:
+        raise Failed("%s did not arrive as it was sent" % file["name"])
+
+
 def machine_id():
     """The id systemd gave this machine, or "" when it has none."""
     try:

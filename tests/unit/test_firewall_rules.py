@@ -54,9 +54,9 @@ def test_no_source_is_no_rule_and_never_everybody() -> None:
     assert firewall.nft_lines(opening([])) == []
 
 
-def test_overlapping_sources_are_merged_as_nft_refuses_them() -> None:
-    lines = firewall.nft_lines(opening(["10.0.0.0/24", "10.0.0.7", "10.0.1.0/24"]))
-    assert lines == ["ip saddr 10.0.0.0/23 tcp dport 6379 accept"]
+def test_a_source_inside_another_is_left_out_as_nft_refuses_overlaps() -> None:
+    lines = firewall.nft_lines(opening(["10.0.0.7", "10.0.0.0/24", "10.0.1.4", "10.0.1.5"]))
+    assert lines == ["ip saddr { 10.0.0.0/24, 10.0.1.4, 10.0.1.5 } tcp dport 6379 accept"]
 
 
 def test_what_is_for_the_mesh_is_open_on_its_interface_only() -> None:

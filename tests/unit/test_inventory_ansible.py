@@ -127,7 +127,10 @@ def test_yaml_list_agrees(name: str, ansible: Answers) -> None:
 def test_export_is_the_same_inventory(name: str, ansible: Answers, of_exports: Answers) -> None:
     first, second = (json.loads(said["--list"]) for said in (ansible[name], of_exports[f"{name}.yaml"]))
     if name in VAULT:  # --list shows vault texts sealed, and each sealing is another; here Ansible opens them
-        first, second = ansible[name]["--graph --vars"], of_exports[f"{name}.yaml"]["--graph --vars"]
+        first, second = (
+            [line for line in said["--graph --vars"].splitlines() if "{list" not in line]  # those it does not open
+            for said in (ansible[name], of_exports[f"{name}.yaml"])
+        )
         assert second == first
         return
     assert unsafe_as_text(second["_meta"]) == unsafe_as_text(first["_meta"])

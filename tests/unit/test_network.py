@@ -140,21 +140,6 @@ def test_case_37_ipv6_where_only_v4_goes(declared: Any, written: str) -> None:
     assert "is IPv6; only IPv4 is supported here" in declared.one(V + R, hosts(mesh_address="fe80::1%eth0"))
 
 
-@pytest.mark.parametrize(
-    ("bind", "what"),
-    [("0.0.0.0", "every address"), ("127.0.0.1 8.8.8.8", "the public address 8.8.8.8"), ("'::'", "every address")],
-)
-def test_case_38_public_redis(declared: Any, bind: str, what: str) -> None:
-    text = V + R + f"services: {{redis: {{bind: {bind}}}}}\n"
-    assert declared.one(text) == (
-        f"distributed.yaml:3:26: services.redis.bind: Redis would listen on {what} "
-        "(if it is meant: security.public: [redis] and security.tls: true)"
-    )
-    assert len(declared.faults(text + "security: {public: [redis]}\n")) == 1
-    assert declared.faults(text + "security: {public: [redis], tls: true}\n") == []
-    assert declared.faults(V + R + "services: {redis: {bind: [127.0.0.1, 172.16.168.23]}}\n") == []
-
-
 def test_a_mesh_needs_a_range_and_its_hub_a_host(declared: Any) -> None:
     assert "a WireGuard mesh needs a range" in declared.one(V + R + "network: {mesh: {mode: wireguard}}\n")
     fault = declared.one(V + R + MESH.replace("range", "hub: nobody, range"))

@@ -87,7 +87,9 @@ def test_case_33_and_36_allowed_ips() -> None:
     assert sentences(conf(peer(A, "10.77.0.300/32"))) == ["AllowedIPs: '10.77.0.300/32' is not a CIDR"]
     overlap = sentences(conf(peer(A, "10.77.0.0/24"), peer(B, "10.77.0.3/32")))
     assert overlap == ["AllowedIPs 10.77.0.3/32 overlaps 10.77.0.0/24 of the peer of line 3"]
-    assert sentences(conf(peer(A, "0.0.0.0/0"))) == ["takes all traffic: say 'exit: true' for this peer if that is meant"]
+    assert sentences(conf(peer(A, "0.0.0.0/0"))) == [
+        "takes all traffic: say 'exit: true' for this peer if that is meant"
+    ]
     assert sentences(conf("# exit\n" + peer(A, "0.0.0.0/0"))) == []
 
 
@@ -97,7 +99,9 @@ def test_a_bad_endpoint(endpoint: str) -> None:
 
 
 def test_other_faults_have_their_lines() -> None:
-    text = f"ListenPort = 1\n[Interfce]\n[Interface]\nListenPort = 70000\nAddress = 10.0.0.1/24\n[Peer]\nPublicKey {A}\n"
+    text = (
+        f"ListenPort = 1\n[Interfce]\n[Interface]\nListenPort = 70000\nAddress = 10.0.0.1/24\n[Peer]\nPublicKey {A}\n"
+    )
     assert wireguard.parse(text)[1] == [
         (1, "'ListenPort' stands outside of [Interface] and [Peer]"),
         (2, "unknown section [Interfce] (known: [Interface], [Peer])"),

@@ -39,6 +39,7 @@ def _one(owner: str, name: str, origin: Origin, faults: Faults) -> None:
     if name in CHECKS and not isinstance(origin.value, Vaulted):
         sentence, hint = CHECKS[name](origin.value)
         if sentence:
+            sentence = sentence.replace("this is read as", f"{origin.raw!r} is read as") if origin.raw else sentence
             faults.add(origin.mark, path, sentence, hint)
             return
     _warn_of_templates(origin.value, origin.mark, path, faults)
@@ -79,7 +80,7 @@ def _same_addresses(inventory: Inventory, faults: Faults) -> None:
         if is_address(address):
             address = ipaddress.ip_address(address).compressed
         other = first.setdefault((address.lower(), str(port), str(way)), host)
-        if other is not host:
+        if other is not host and other.name.lower() != host.name.lower():
             mark = host.mark_of("ansible_host")
             place = other.mark_of("ansible_host")
             faults.add(mark, f"{host.name}.ansible_host", f"{address} is the address of {other.name} too ({place})")
@@ -89,7 +90,11 @@ def _text(value: Any) -> Trouble:
     """Text that was not read as such (cases 19-21)."""
     if isinstance(value, str):
         return FINE if "\n" not in value.rstrip("\n") else ("holds more than one line", "")
-    return f"must be text, this is read as {kind(value)}", "quote it" if not isinstance(value, dict | list) else ""
+    if isinstance(value, dict | list) or value is None:
+        return f"must be text, this is {kind(value)}", ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"must be text, this is read as the number {value}", "quote it"
+    return f"must be text, this is read as {kind(value)}", "quote it"
 
 
 def _address(value: Any) -> Trouble:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from swarmops.model.faults import Faults, Mark
 from swarmops.model.inventory import names
 from swarmops.model.inventory.types import Group, Host, Inventory, Origin, Why
+from swarmops.model.yaml import Map
+
+
+class Given(NamedTuple):
+    """A value with its places, and its text where it was written without quotes and is not read as text."""
+
+    value: Any
+    mark: Mark
+    key_mark: Mark | None = None
+    raw: str | None = None
 
 
 class Draft:
@@ -52,7 +62,7 @@ class Draft:
                 return None
             host = self.hosts[name] = Host(name, mark)
             if port is not None:  # as in Ansible, only where the host is first met
-                self.set_host_var(host, "ansible_port", port, mark)
+                self.set_host_var(host, "ansible_port", Given(port, mark))
         self.join(group, name)
         return host
 
@@ -67,14 +77,20 @@ class Draft:
             parent.children.append(child)
             self.child_marks[group, child] = mark
 
-    def set_group_var(self, group: Group, name: Any, value: Any, mark: Mark, key_mark: Mark | None = None) -> None:
+    def set_vars(self, owner: Group | Host, values: Map) -> None:
+        """All variables of a map from a YAML file."""
+        for name, value in values.items():
+            given = Given(value, values.value_mark(name), values.key_mark(name), values.raw(name))
+            (self.set_group_var if isinstance(owner, Group) else self.set_host_var)(owner, name, given)  # type: ignore
+
+    def set_group_var(self, group: Group, name: Any, given: Given) -> None:
         """A variable of a group from an inventory file."""
-        if not names.variable_name(name, f"{group.name}.vars", key_mark or mark, self.faults):
+        if not names.variable_name(name, f"{group.name}.vars", given.key_mark or given.mark, self.faults):
             return
         if name == "ansible_group_priority":
-            group.priority = self._priority(group, value, mark)
+            group.priority = self._priority(group, given.value, given.mark)
             return
-        _give(group.own, name, Origin(f"group {group.name}", mark, value))
+        _give(group.own, name, Origin(f"group {group.name}", given.mark, given.value, given.raw))
 
     def _priority(self, group: Group, value: Any, mark: Mark) -> int:
         try:
@@ -84,14 +100,14 @@ class Draft:
             self.faults.add(mark, f"{group.name}.ansible_group_priority", sentence, "such as 10; 1 is usual")
             return 1
 
-    def set_host_var(self, host: Host, name: Any, value: Any, mark: Mark, key_mark: Mark | None = None) -> None:
+    def set_host_var(self, host: Host, name: Any, given: Given) -> None:
         """A variable of a host from an inventory file. Where a group has the same name, Ansible gives it to the group;
         `merge` warns about such names."""
         if host.name in self.groups:
-            self.set_group_var(self.groups[host.name], name, value, mark, key_mark)
-        elif names.variable_name(name, host.name, key_mark or mark, self.faults):
-            self._warn_of_second(host, name, value, mark)
-            _give(host.own, name, Origin(f"host {host.name}", mark, value))
+            self.set_group_var(self.groups[host.name], name, given)
+        elif names.variable_name(name, host.name, given.key_mark or given.mark, self.faults):
+            self._warn_of_second(host, name, given.value, given.mark)
+            _give(host.own, name, Origin(f"host {host.name}", given.mark, given.value, given.raw))
 
     def _warn_of_second(self, host: Host, name: str, value: Any, mark: Mark) -> None:
         before = host.own.get(name)

@@ -175,8 +175,8 @@ def _json_key(key: Any) -> str:
     return key.isoformat() if isinstance(key, datetime.date) else json.dumps(key)
 
 
-def to_yaml(value: Any) -> str:
-    """YAML that Ansible and `model.yaml` read back; vault texts stay `!vault`."""
+def to_yaml(value: Any, *, sort: bool = False) -> str:
+    """YAML that Ansible and `model.yaml` read back; vault texts stay `!vault`. `sort` as ansible-inventory does."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -191,4 +191,4 @@ def to_yaml(value: Any) -> str:
     Dumper.add_representer(Unsafe, lambda dumper, data: dumper.represent_str(str(data)))
     Dumper.add_multi_representer(dict, lambda dumper, data: dumper.represent_dict(dict(data)))
     Dumper.add_multi_representer(list, lambda dumper, data: dumper.represent_list(list(data)))
-    return yaml.dump(value, Dumper=Dumper, default_flow_style=False, allow_unicode=True, width=120)
+    return yaml.dump(value, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=sort)

@@ -10,7 +10,7 @@ from typing import Any
 
 from swarmops.model.faults import Mark, closest
 from swarmops.model.inventory import ranges
-from swarmops.model.inventory.draft import Draft
+from swarmops.model.inventory.draft import Draft, Given
 from swarmops.model.inventory.names import group_name, shorten
 from swarmops.model.inventory.types import Group
 
@@ -120,7 +120,7 @@ class _Reader:
             self.fault(self.mark(), f"'{shorten(line)}' is not name=value", hint, f"{group.name}:vars")
             return
         at = self.mark(value.strip() or "=", self.whole.find("=") + 1 if value.strip() else 0)
-        self.draft.set_group_var(group, name.strip(), self.value(value.strip(), at), at, self.mark())
+        self.draft.set_group_var(group, name.strip(), Given(self.value(value.strip(), at), at, self.mark()))
 
     def host(self, line: str, group: Group) -> None:
         try:
@@ -139,7 +139,7 @@ class _Reader:
         for name in names:
             host = self.draft.add_host(name, group, self.mark(), port)
             for key, (value, mark) in values.items() if host else ():
-                self.draft.set_host_var(host, key, value, mark)
+                self.draft.set_host_var(host, key, Given(value, mark))
 
     def inline(self, tokens: list[str], group: Group) -> dict[str, tuple[Any, Mark]]:
         values: dict[str, tuple[Any, Mark]] = {}

@@ -141,7 +141,7 @@ def kind(value: Any) -> str:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
-    words = {int: "a number", float: "a number with a point", str: "text", dict: "a map", list: "a list"}
+    words = {int: "a number", float: "a number", str: "text", dict: "a map", list: "a list"}
     return next((word for known, word in words.items() if isinstance(value, known)), "a date")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmops.model.faults import Mark
-from swarmops.model.inventory.draft import Draft
+from swarmops.model.inventory.draft import Draft, Given
 from swarmops.model.inventory.names import kind
 from swarmops.model.yaml import Unsafe, Vaulted
 
@@ -71,7 +71,7 @@ def _group(name: str, body: Any, hosts: dict[str, None], mark: Mark, draft: Draf
         elif draft.add_host(host, group, mark):
             hosts[host] = None
     for var, value in body.get("vars", {}).items():
-        draft.set_group_var(group, var, _value(value, mark), mark)
+        draft.set_group_var(group, var, Given(_value(value, mark), mark))
     for child in body.get("children", ()):
         below = draft.add_group(child, mark)
         if below is not None:
@@ -83,7 +83,7 @@ def _host_vars(name: str, values: Any, mark: Mark, draft: Draft) -> None:
         draft.faults.add(mark, name, f"a host's variables are a map, this is {kind(values)}")
         return
     for var, value in values.items():
-        draft.set_host_var(draft.hosts[name], var, _value(value, mark), mark)
+        draft.set_host_var(draft.hosts[name], var, Given(_value(value, mark), mark))
 
 
 def _value(value: Any, mark: Mark) -> Any:

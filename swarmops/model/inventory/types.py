@@ -12,11 +12,15 @@ from swarmops.model.faults import Mark
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """Who gave a variable which value: `layer` is 'group lan' or 'host redis-1'."""
+    """Who gave a variable which value: `layer` is 'group lan' or 'host redis-1'.
+
+    `raw` is what an unquoted value was written as, such as `no` or `22:22`; None where that is not known.
+    """
 
     layer: str
     mark: Mark
     value: Any
+    raw: str | None = None
 
     @property
     def group(self) -> str | None:

@@ -96,7 +96,7 @@ def _take(data: Any, layer: str, into: Why, draft: Draft) -> None:
         if name == "ansible_group_priority" and layer.startswith("group"):
             sentence = "has no effect in group_vars"
             draft.faults.warn(mark, f"{owner}.{name}", sentence, "Ansible takes it from the inventory file only")
-        into.setdefault(name, []).append(Origin(layer, mark, value))
+        into.setdefault(name, []).append(Origin(layer, mark, value, data.raw(name)))
 
 
 def _warn_of_strangers(place: Path, listing: set[str], kind: str, owners: dict[str, Any], draft: Draft) -> None:

@@ -57,8 +57,7 @@ def _group(name: Any, body: Any, parent: Map, draft: Draft) -> Group | None:
         elif section == "children":
             _children(group, entries, draft)
         else:
-            for var, value in entries.items():
-                draft.set_group_var(group, var, value, entries.value_mark(var), entries.key_mark(var))
+            draft.set_vars(group, entries)
     return group
 
 
@@ -102,5 +101,5 @@ def _hosts(group: Group, entries: Map, draft: Draft) -> None:
         hosts, port = ranges.expand(pattern, mark, path, draft.faults)
         for name in hosts:
             host = draft.add_host(name, group, mark, port)
-            for var, value in (values or {}).items() if host else ():
-                draft.set_host_var(host, var, value, values.value_mark(var), values.key_mark(var))
+            if host and values:
+                draft.set_vars(host, values)

@@ -28,16 +28,17 @@ def want(args):
 
 def read(args, want, system):
     folder, path = _places(args, system)
-    found = {}
-    for line in _lines(path):
+    return {"keys": names(_lines(path), args), "folder": _sign(folder), "file": _sign(path)}
+
+
+def names(lines, args):
+    """The keys in these lines that the task is about, with their options; one that comes in two ways is there twice."""
+    wanted, found = _wanted(args), set()
+    for line in lines:
         parsed = publickeys.parse(line)
-        if parsed:
-            found.setdefault(parsed[1:3], []).append(parsed[0])
-    wanted = _wanted(args)
-    keys = found if args["exclusive"] else [k for k in found if k in wanted]
-    # One key on two lines with other options is not as wanted: sshd takes the first.
-    names = sorted(publickeys.name(o, *key) for key in keys for o in dict.fromkeys(found[key]))
-    return {"keys": names, "folder": _sign(folder), "file": _sign(path)}
+        if parsed and (args["exclusive"] or parsed[1:3] in wanted):
+            found.add(publickeys.name(*parsed[:3]))
+    return sorted(found)
 
 
 def fix(args, want, state, system):

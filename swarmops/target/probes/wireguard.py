@@ -28,14 +28,17 @@ def probe(args, system, deadline):
             answers = _icmp.echo(wanted, until, interface)
         except OSError:
             answers = {}  # no such interface: `wg show` says so in its own words
-    fault, peers = _dump(interface, system, deadline)
+    fault, peers = _dump(interface, wanted, system, deadline)
     if fault:
         return {"ok": False, "detail": fault}
     return judge(peers, wanted, answers, time.time())
 
 
-def _dump(interface, system, deadline):
-    """(fault, peers) where a peer is {address, keepalive, at: time of its last handshake or 0}."""
+def _dump(interface, wanted, system, deadline):
+    """(fault, peers) where a peer is {address, keepalive, at: time of its last handshake or 0}.
+
+    A hub has many addresses behind it: its own is the one that is wanted, else the first.
+    """
     try:
         rc, out, err = system.run(["wg", "show", interface, "dump"], deadline)
     except FileNotFoundError:
@@ -46,7 +49,9 @@ def _dump(interface, system, deadline):
     for row in out.splitlines()[1:]:
         f = row.split("\t")
         if len(f) >= 8:
-            address, keep = f[3].split(",")[0].split("/")[0], int(f[7]) if f[7].isdigit() else 0
+            addresses = [a.split("/")[0] for a in f[3].split(",")]
+            address = next((a for a in addresses if a in wanted), addresses[0])
+            keep = int(f[7]) if f[7].isdigit() else 0
             peers.append({"address": address, "keepalive": keep, "at": int(f[4])})
     return None, peers
 

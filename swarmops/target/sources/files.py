@@ -9,6 +9,7 @@ import fnmatch
 import os
 import stat
 
+from swarmops.target.backup import parts
 from swarmops.target.system import Failed
 
 ARGS = {
@@ -80,7 +81,7 @@ def restore(args, files, options, system):
         path = "/" + f["name"]
         _folders(os.path.dirname(path))
         uid, gid = system.uid(f.get("owner")), system.gid(f.get("group"))
-        system.write(path, system.content(f["sha256"]), f["mode"] & 0o777, uid, gid)
+        system.write(path, b"".join(parts(f, system)), f["mode"] & 0o777, uid, gid)
     return {"ok": True, "status": "restored", "facts": facts}
 
 

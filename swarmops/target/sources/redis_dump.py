@@ -125,14 +125,10 @@ def _start(redis, deadline, before):
     """Fork the save and read, in the same breath, how many keys it will hold: Redis serves commands that
     arrive together one after the other, so no write comes in between."""
     while True:
-        if "rdb_saves" not in redis.info(
-            "persistence"
-        ):  # before 7.0: seconds are all we can tell saves apart by
+        if "rdb_saves" not in redis.info("persistence"):  # before 7.0: seconds are all we can tell saves apart by
             _until(lambda: int(redis.call("TIME")[0]) > before["lastsave"], deadline, "the clock to tick")
         try:
-            _, persistence, keyspace = redis.many(
-                [("BGSAVE",), ("INFO", "persistence"), ("INFO", "keyspace")]
-            )
+            _, persistence, keyspace = redis.many([("BGSAVE",), ("INFO", "persistence"), ("INFO", "keyspace")])
             total = _pairs(persistence).get("current_save_keys_total")
             return _pairs(keyspace), int(total) if total not in (None, "0") else None
         except resp.ReplyError as e:
@@ -173,9 +169,7 @@ def _open_dump(path, started):
     head = os.pread(fd, 9, 0)
     reason = None
     if s.st_mtime < started - 1:
-        reason = (
-            "is older than the save that just ended: is `dir` of this Redis another folder than the host's?"
-        )
+        reason = "is older than the save that just ended: is `dir` of this Redis another folder than the host's?"
     elif not re.match(rb"REDIS\d{4}$", head):
         reason = "is not a Redis dump"
     if reason:
@@ -212,7 +206,7 @@ def _send_aof(manifest, out):
             sizes = [os.fstat(fd).st_size for _, fd in opened]
             if _slurp(manifest) != text:
                 continue
-            for (name, fd), size in zip(opened, sizes):  # noqa: B905 (3.9 has no strict)
+            for (name, fd), size in zip(opened, sizes):
                 out.descriptor("appendonlydir/" + name, fd, name, size=size)
             kept = "".join(line + "\n" for line in text.splitlines() if " type h" not in line)
             out.bytes("appendonlydir/" + os.path.basename(manifest), kept.encode())

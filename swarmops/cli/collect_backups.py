@@ -1,0 +1,112 @@
+"""Fetch from every host what its roles declare worth keeping, checked and with a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from swarmops.cli._project import open_project, project_options
+
+if TYPE_CHECKING:
+    from swarmops.model.project import Project
+
+
+@click.command()
+@project_options
+@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
+@click.option("--to", metavar="DIR", help="Folder of the backups (default: backup.to of distributed.yaml).")
+@click.option("--encrypt-to", "recipients", multiple=True, metavar="KEY", help="age1... or ssh-ed25519 public key.")
+@click.option("--max-size", default=100.0, show_default=True, metavar="GIB", help="Most that one host may send.")
+@click.option("-f", "--forks", default=25, show_default=True, help="Hosts at a time.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def command(
+    tier: str | None,
+    inventory: str | None,
+    root: str | None,
+    limit: str | None,
+    to: str | None,
+    recipients: tuple[str, ...],
+    max_size: float,
+    forks: int,
+    as_json: bool,
+) -> int:
+    """Fetch the backups of TIER into a new set: TO/TIER/TIMESTAMP with a manifest written last.
+
+    Exit code: 0 everything declared is there, 1 a host or a backup of it failed (it is named), 2 wrong input.
+    """
+    from swarmops.backups.collect import collect
+    from swarmops.backups.landing import BackupError
+    from swarmops.backups.receive import Limits
+    from swarmops.cli._output import plain, progress
+
+    project = open_project(tier, inventory, root)
+    items = declared(project, limit)
+    try:
+        outcome = collect(
+            folder_of(project, to),
+            project.name,
+            project.tier,
+            items,
+            lambda envelopes: fleet_run(project, list(items), envelopes, forks),
+            recipients=recipients or project.distributed.backup.recipients,
+            limits=Limits(host_bytes=int(max_size * (1 << 30))),
+            say=lambda text: progress(plain(text)),
+        )
+    except BackupError as e:
+        progress(plain(str(e)), "red")
+        return 1
+    _tell(outcome, as_json)
+    return 0 if outcome.manifest["complete"] else 1
+
+
+def _tell(outcome: object, as_json: bool) -> None:
+    from swarmops.backups.collect import Outcome
+    from swarmops.cli._output import echo, emit_json, plain, progress
+
+    assert isinstance(outcome, Outcome)
+    if as_json:
+        emit_json({"path": str(outcome.path), "failures": outcome.failures, **outcome.manifest})
+    else:
+        echo(str(outcome.path))
+    for failure in outcome.failures:
+        progress(f"FAILED {plain(failure)}", "red")
+    if outcome.failures:
+        whole = sum(h["complete"] for h in outcome.manifest["hosts"].values())
+        progress(f"{whole} of {len(outcome.manifest['hosts'])} hosts are whole in this set", "red")
+
+
+def declared(project: Project, limit: str | None) -> dict[str, list[dict]]:
+    """Host -> its declared backups, for hosts that have any. Raises InputError when none has."""
+    from swarmops.model.faults import Faults, InputError
+    from swarmops.planning.plan import make_plans
+
+    faults = Faults()
+    plans = make_plans(project, limit=limit, faults=faults)
+    faults.stop_if_any()
+    items = {name: plan.backups for name, plan in plans.items() if plan.backups}
+    if not items:
+        raise InputError.one("no role of these hosts declares a backup", hint="`backups:` in role.yaml")
+    return items
+
+
+def folder_of(project: Project, to: str | None) -> Path:
+    """Where the backups lie: --to from here, backup.to from the project's root."""
+    return Path(to).expanduser().absolute() if to else project.root / project.distributed.backup.to
+
+
+def fleet_run(
+    project: Project, hosts: list[str], envelopes: dict, forks: int = 25, contents: dict | None = None
+) -> Iterator[tuple[str, dict]]:
+    """Play envelopes on hosts of the project. Yields (host, event)."""
+    from swarmops.delivery.access import access_to
+    from swarmops.delivery.fleet import Fleet
+
+    accesses = [access_to(project.inventory.hosts[name], project.store) for name in hosts]
+    fleet = Fleet(accesses, project.state / "known_hosts", forks=forks)
+    try:
+        yield from fleet.run(envelopes, contents)
+    finally:
+        fleet.close()

@@ -1,0 +1,118 @@
+"""Write what every host would get below a folder, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from swarmops.cli._project import extra_vars, open_project, project_options, split_tags
+
+if TYPE_CHECKING:
+    from swarmops.model.project import Project
+    from swarmops.planning.plan import Plan
+    from swarmops.planning.render import Entry
+
+
+@click.command()
+@project_options
+@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
+@click.option("-t", "--tags", multiple=True, metavar="TAGS", help="Only files of tasks with one of these tags.")
+@click.option("-e", "--extra-vars", "extra", multiple=True, metavar="K=V", help="Variables that win over all.")
+@click.option("-o", "--out", metavar="DIR", help="Where to (default: out/TIER in the project).")
+@click.option("-D", "--diff", is_flag=True, help="Show how it differs from what DIR has; write nothing.")
+@click.option("--validate", is_flag=True, help="Let the real programs judge the files (nft, redis-server, sshd...).")
+@click.option("--json", "as_json", is_flag=True, help="The files as JSON on stdout.")
+def command(
+    tier: str | None,
+    inventory: str | None,
+    root: str | None,
+    limit: str | None,
+    tags: tuple[str, ...],
+    extra: tuple[str, ...],
+    out: str | None,
+    diff: bool,
+    validate: bool,
+    as_json: bool,
+) -> int:
+    """Writes DIR/<host>/<absolute path> for every file that the roles render. No host is contacted.
+
+    Files that hold a secret have mode 0600 and are never shown. What an earlier run wrote there and nothing renders
+    any more is removed.
+    """
+    from swarmops.cli._output import progress
+    from swarmops.planning.render import Tree
+
+    project = open_project(tier, inventory, root)
+    plans = _plans(project, limit, split_tags(tags), extra_vars(extra))
+    tree = Tree.at(Path(out) if out else project.root / "out" / project.tier)
+    entries = tree.compare(plans, whole=not tags)
+    if not diff:
+        tree.write(entries)
+    if as_json:
+        _print_json(tree.root, plans, entries)
+    else:
+        _print(entries, diff)
+        progress(_summary(tree.root, plans, entries, diff))
+    return _validate(plans) if validate else 0
+
+
+def _plans(project: Project, limit: str | None, tags: list[str], extra: dict[str, Any]) -> dict[str, Plan]:
+    from swarmops.model.faults import Faults
+    from swarmops.planning.plan import make_plans
+
+    faults = Faults()
+    plans = make_plans(project, limit=limit, tags=tags, extra=extra, faults=faults)
+    faults.stop_if_any()
+    return plans
+
+
+def _print(entries: list[Entry], diff: bool) -> None:
+    from swarmops.cli._output import echo, plain
+    from swarmops.planning import render
+
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for entry in entries:
+        if entry.state == render.SAME:
+            continue
+        if not diff:
+            secret = " (secret)" if entry.secret else ""
+            echo(f"{entry.state:8}{entry.host} {entry.path}{secret}")
+            continue
+        for line in render.diff(entry).split("\n")[:-1]:
+            echo(plain(line), colours.get(line[:1], ""))
+
+
+def _summary(root: Path, plans: dict[str, Plan], entries: list[Entry], diff: bool) -> str:
+    count = {state: sum(e.state == state for e in entries) for state in ("new", "changed", "same", "gone")}
+    words = ", ".join(f"{n} {state}" for state, n in count.items() if n) or "nothing"
+    would = "would write" if diff else "wrote"
+    return f"{would} {root}: {len(plans)} host{'s' * (len(plans) != 1)}, {words}"
+
+
+def _print_json(root: Path, plans: dict[str, Plan], entries: list[Entry]) -> None:
+    from swarmops.cli._output import emit_json
+
+    hosts = {name: [e.as_json() for e in entries if e.host == name] for name in plans}
+    emit_json({"schema": "swarmops.render/1", "out": str(root), "hosts": hosts})
+
+
+def _validate(plans: dict[str, Plan]) -> int:
+    """What the real programs say of the files. 2 when one of them refuses."""
+    from swarmops.cli._output import progress
+    from swarmops.planning.validators import Tools, validate_all
+
+    wrong = 0
+    contents = {sha: data for plan in plans.values() for sha, data in plan.contents.items()}
+    with Tools(contents) as tools:
+        for host, plan in plans.items():
+            for file, line, sentence in validate_all(plan.files, tools):
+                where = f"{file.template or file.mark}" if file.template else str(file.mark)
+                progress(f"{host} {file.path}{f':{line}' if line else ''}: {sentence} (rendered from {where})", "red")
+                wrong += 1
+        for name, why in sorted(tools.not_run.items()):
+            progress(f"not run: {name}, {why}", "yellow")
+        ran = ", ".join(f"{name} {n}x" for name, n in sorted(tools.ran.items()))
+    progress(f"judged by {ran or 'nobody'}: {wrong or 'no'} fault{'s' * (wrong != 1)}")
+    return 2 if wrong else 0
