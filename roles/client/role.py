@@ -44,11 +44,13 @@ def endpoint(context, service, port):
         return {f"AUTOBOT_{name}_PORT": port}
     if service == "redis" and (redis := redis_of(context)):
         hosts = redis["hosts"]
-    elif service in context.vars["infrastructure"]:
-        hosts = [address(context, host) for host in context.hosts_of(service)]
     else:
-        hosts = [LOOPBACK]  # a service without a role of its own is on this host's loopback, such as Ollama
-    found = {f"AUTOBOT_{name}_HOST": hosts[0] if hosts else "", f"AUTOBOT_{name}_PORT": port}
+        # Who runs it: the hosts of the role of this name, or of the group; else it is on this host's own loopback,
+        # such as Ollama.
+        runs = context.hosts_of(service) if service in context.vars["infrastructure"] else []
+        runs = runs or [host for host in context.hosts if service in host.groups]
+        hosts = [address(context, host) for host in runs] or [LOOPBACK]
+    found = {f"AUTOBOT_{name}_HOST": hosts[0], f"AUTOBOT_{name}_PORT": port}
     if len(hosts) > 1:
         found[f"AUTOBOT_{name}_HOSTS"] = ",".join(hosts)
     return found

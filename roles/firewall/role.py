@@ -116,9 +116,11 @@ def ufw(openings, version, mesh=None):
             continue
         inside = mesh["interface"] if opening.get("via") == "mesh" else ""
         proto, port = opening["proto"], str(opening["port"]).replace("-", ":")
-        sources = [anywhere] if ANY in opening["sources"] else [
-            shown(n) for n in networks(opening["sources"]) if n.version == version
-        ]
+        sources = (
+            [anywhere]
+            if ANY in opening["sources"]
+            else [shown(n) for n in networks(opening["sources"]) if n.version == version]
+        )
         for source in sources:
             match = (f" -i {inside}" if inside else "") + f" -p {proto} --dport {port}"
             match += "" if source == anywhere else f" -s {source}"

@@ -56,7 +56,15 @@ def sources(names, tags, controller, addresses):
 
 def tests(grants, tags):
     """For each tag: every door of every destination, as accepted or as denied."""
-    doors = sorted({(dst, *door.split(":")) for g in grants for dst in g["dst"] for door in g["ip"] if "-" not in door.split(":")[1]})
+    doors = sorted(
+        {
+            (dst, *door.split(":"))
+            for g in grants
+            for dst in g["dst"]
+            for door in g["ip"]
+            if "-" not in door.split(":")[1]
+        }
+    )
     found = []
     for src in tags:
         for proto in sorted({p for _, p, _ in doors}):

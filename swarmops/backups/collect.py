@@ -38,6 +38,7 @@ def collect(
     recipients: Iterable[str] = (),
     limits: Limits | None = None,
     say: Say = lambda text: None,
+    now: datetime | None = None,
 ) -> Outcome:
     """Make one set under `to`/`tier`.
 
@@ -47,7 +48,7 @@ def collect(
     """
     texts = list(recipients)
     keys = encrypt.recipients(texts)
-    began = datetime.now(UTC)
+    began = now or datetime.now(UTC)
     with sets.begin(to, slug(tier), began) as folder:
         receivers = _receivers(items, folder, keys, limits or Limits())
         envelopes = {h: {"mode": "backup", "backups": list(backups)} for h, backups in items.items()}
@@ -65,7 +66,7 @@ def collect(
             "set": folder.path.name,
             "tool": f"swarmops {__version__}",
             "started": _utc(began),
-            "ended": _utc(datetime.now(UTC)),
+            "ended": _utc(now or datetime.now(UTC)),
             "complete": all(h["complete"] for h in hosts.values()),
             "recipients": texts,
             "sealed": None,

@@ -13,7 +13,7 @@ from typing import Any
 
 from swarmops.backups import encrypt, scratch
 from swarmops.backups.landing import BackupError, Folder, Hostile, check_name, free_bytes, slug, why
-from swarmops.target import wire
+from swarmops.target.wire import MAX_TEXT
 
 MARGIN = 16 << 20  # bytes that stay free on the disk, for the manifest
 
@@ -148,7 +148,7 @@ class Receiver:
         if id_ not in self.items or id_ in self.record["backups"]:
             raise Hostile(f"a result of {str(id_)[:60]!a}, which was not asked for")
         facts = event.get("facts") or {}
-        if not isinstance(facts, dict) or len(json.dumps(facts)) > wire.MAX_TEXT:
+        if not isinstance(facts, dict) or len(json.dumps(facts)) > MAX_TEXT:
             raise Hostile("more than 64 KiB of facts")
         ok = event["ok"] is True
         if self._file is not None:

@@ -64,7 +64,7 @@ def to_folder(one: Set, host: str, folder: Path, *, keys: list[Any] | None = Non
     """Write the plain files of `host` to `folder`/`<backup>`/, which must be new or empty, and boot a scratch
     Redis on each dump there. Raises `BackupError`."""
     chosen = backups_of(one, host, only)
-    if folder.is_symlink() or folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise BackupError(f"{folder} is not empty; a restore overwrites nothing here")
     report = proven(one, host, keys)
     need = sum(f["size"] for b in chosen.values() for f in b["files"])

@@ -16,9 +16,7 @@ _SECRET_KEY = re.compile(
     r"(private|api|auth|access|secret|preshared|encryption|signing)_?key|key)$",
     re.IGNORECASE,
 )
-_NO_SECRET = re.compile(
-    r"(^|[_.-])(public|ssh|host|sort|primary|foreign|authorized|key_?file)_?key$|public", re.I
-)
+_NO_SECRET = re.compile(r"(^|[_.-])(public|ssh|host|sort|primary|foreign|authorized|key_?file)_?key$|public", re.I)
 _IN_VALUE = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),
     (re.compile(r"AGE-SECRET-KEY-1[A-Z0-9]{20,}"), "an age identity"),
@@ -42,9 +40,7 @@ def check_value(value: Any, key: str, path: str, mark: Mark, faults: Faults) -> 
             check_value(v, str(k), f"{path}.{k}", where, faults)
     elif isinstance(value, list | tuple):
         for i, v in enumerate(value):
-            check_value(
-                v, key, f"{path}[{i}]", value.value_mark(i) if hasattr(value, "value_mark") else mark, faults
-            )
+            check_value(v, key, f"{path}[{i}]", value.value_mark(i) if hasattr(value, "value_mark") else mark, faults)
     elif what := _literal(key, value):
         name = path.split(".")[-1].split("[")[0].replace("_", "-").lower()
         hint = f"write {{secret: {name}}} and run 'swarmops secrets set {name}'"

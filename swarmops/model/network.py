@@ -79,9 +79,7 @@ def _outside_subnet(deployment: Deployment, inventory: Inventory, faults: Faults
             continue
         mark = host.mark_of("ansible_host")
         sentence = f"{where} is outside network.subnet ({subnet})"
-        faults.add(
-            mark, f"{host.name}.ansible_host", sentence, f"network.allow_outside: [{host.name}] allows it"
-        )
+        faults.add(mark, f"{host.name}.ansible_host", sentence, f"network.allow_outside: [{host.name}] allows it")
 
 
 def _mesh_addresses(deployment: Deployment, inventory: Inventory, faults: Faults) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from swarmops.model import yaml
 from swarmops.model.faults import Faults, Mark, closest
+from swarmops.model.inventory import Group, Host
 from swarmops.model.project import Project
 
 ALWAYS = {"port", "path", "scheme"}  # what any service may have
@@ -57,7 +58,8 @@ def _check_service(project: Project, role: str, known: set[str], faults: Faults)
 
 
 def _inventory_variables(project: Project, prefix: str) -> Iterator[tuple[str, str, Mark]]:
-    for owner in (*project.inventory.groups.values(), *project.inventory.hosts.values()):
+    owners: list[Group | Host] = [*project.inventory.groups.values(), *project.inventory.hosts.values()]
+    for owner in owners:
         for layer in (owner.own, owner.files):
             for name, origins in layer.items():
                 if name.startswith(prefix):

@@ -81,9 +81,7 @@ def _single(what: str, hosts: list[Host], hint: str, faults: Faults) -> None:
         faults.add(host.mark, host.name, f"is a second {what}, beside {hosts[0].name}", hint)
 
 
-def _claims(
-    deployment: Deployment, roles: Roles, faults: Faults
-) -> Iterator[tuple[Host, str, int, Mark, str]]:
+def _claims(deployment: Deployment, roles: Roles, faults: Faults) -> Iterator[tuple[Host, str, int, Mark, str]]:
     for role in deployment.services:
         for host in roles.get(role, []):
             value, mark, path = _value(deployment, role, host, "port")
@@ -103,9 +101,7 @@ def _ports(deployment: Deployment, roles: Roles, faults: Faults) -> None:
         ssh = host.vars.get("ansible_port", 22)
         owner = "sshd" if port == ssh and not local else taken.setdefault((where, port), role)
         if owner != role:
-            faults.add(
-                mark, path, f"port {port} on {where} is taken by {owner}", "each service needs its own"
-            )
+            faults.add(mark, path, f"port {port} on {where} is taken by {owner}", "each service needs its own")
 
 
 def _redis_memory(deployment: Deployment, roles: Roles, faults: Faults) -> None:
@@ -124,9 +120,7 @@ def _redis_memory(deployment: Deployment, roles: Roles, faults: Faults) -> None:
             sentence = f"{readers.show(limit)} is more than the {memory / 2**30:g} GB that {host.name} has"
             faults.add(mark, path, sentence, "half of it leaves room for saving")
         elif size and memory and size > memory * 0.75:
-            sentence = (
-                f"{readers.show(limit)} is over 3/4 of the memory of {host.name}; saving may run out of it"
-            )
+            sentence = f"{readers.show(limit)} is over 3/4 of the memory of {host.name}; saving may run out of it"
             faults.warn(mark, path, sentence)
 
 

@@ -159,7 +159,7 @@ class SecretFile:
             "secrets": secrets,
         }
         text = "# Made by 'swarmops secrets'. Keep it out of git.\n" if not self.encrypted else ""
-        return (text + yaml.safe_dump(body, sort_keys=False, allow_unicode=True)).encode()
+        return (text + yaml.safe_dump(body, sort_keys=False, width=10**6)).encode()
 
     def _write(self, content: dict[str, Any]) -> None:
         """Temp file (0600 from its first byte), fsync, rename, fsync of the folder."""
@@ -187,8 +187,7 @@ class SecretFile:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        lock = self.path.parent / f".{self.path.name}.lock"
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC)  # the folder: no lock file stays behind
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -196,7 +195,7 @@ class SecretFile:
             os.close(handle)
 
     def _identity(self) -> Any:
-        import pyrage
+        import pyrage  # type: ignore[import-untyped]
 
         if self.identity is None:
             raise self._fault("is encrypted", "name your age identity file in SWARMOPS_AGE_IDENTITY")

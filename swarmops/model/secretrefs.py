@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from swarmops.model.faults import Faults, Mark
+from swarmops.model.inventory import Group, Host
 from swarmops.model.project import Project
 from swarmops.model.rolefiles import used_roles
 from swarmops.model.secrets import references
@@ -38,7 +39,8 @@ def _values(project: Project) -> Iterator[tuple[str, Any, Mark]]:
     for role, service in deployment.services.items():
         for key, value in service.items():
             yield f"services.{role}", value, deployment.mark("services", role, key)
-    for owner in (*inventory.groups.values(), *inventory.hosts.values()):
+    owners: list[Group | Host] = [*inventory.groups.values(), *inventory.hosts.values()]
+    for owner in owners:
         for layer in (owner.own, owner.files):
             for origins in layer.values():
                 for origin in origins:

@@ -51,6 +51,7 @@ def make_plans(
     """
     wanted = [host.name for host in project.inventory.select(limit)] if limit else list(project.inventory.hosts)
     world = World(project, extra or {}, faults)
+    assert world.openings is not None  # asked for here, so that faults in `ports` show without a firewall
     shared = Shared(world)
     plans = {name: _plan(world, shared, name) for name in world.hosts}
     if tags:

@@ -80,6 +80,7 @@ class Item:
     guard: Any = False
     more: dict[str, Any] = field(default_factory=dict)  # checks: within, from, max, min, warn, service; backups: keep
     path: str = ""
+    broken: bool = False  # it has a fault that was noted: no host is planned with it
 
 
 @dataclass
@@ -274,7 +275,7 @@ class _Reader:
         return self._filled(entry, chosen[0], spec(room, _bare(chosen[0])), path, label)
 
     def _filled(self, entry: Any, key: str, of: Spec, path: str, label: str) -> Item:
-        mark = entry.value_mark(key)
+        mark, before = entry.value_mark(key), len(self.faults.errors)
         item = Item(self._prepare(entry.get("name") or label, entry.mark, path), label, entry.mark, of, {}, {}, mark)
         item.path = path
         item.when = self._when(entry, path)
@@ -286,6 +287,7 @@ class _Reader:
         item.secret, item.guard = (self._flag(entry, k, path) for k in ("secret", "guard"))
         item.register = self._register(entry, path)
         item.more = self._more(entry, path)
+        item.broken = len(self.faults.errors) > before
         return item
 
     def _loop(self, entry: Any, path: str) -> Any:

@@ -29,6 +29,7 @@ class Trouble:
     hint: str = ""
     name: str = ""
     holder: Any = field(default=None, compare=False)
+    raised: bool = False  # by Python or Jinja, in whatever the text did
 
 
 @dataclass

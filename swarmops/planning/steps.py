@@ -148,6 +148,8 @@ class HostPlanner:
 
     def _turns(self, item: Item, index: int, handler: bool) -> Any:
         """(scope, label, name, decision) of every turn of the loop that this host has."""
+        if item.broken:
+            return
         for value, label in self._loop(item):
             scope = self.scope if item.loop is None else Within({"item": value}, self.scope)
             decision = self._decide(item, scope, index, handler)

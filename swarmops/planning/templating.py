@@ -107,6 +107,17 @@ class Within(Mapping):  # type: ignore[type-arg]
         return len({*self.top, *self.below})
 
 
+class _Template(Template):
+    """A template whose includes see the same scope, and their own locals on top, without a copy."""
+
+    def new_context(self, vars: Any = None, shared: bool = False, locals: Mapping[str, Any] | None = None) -> Context:
+        if not shared:
+            return super().new_context(vars, shared, locals)
+        here = {k: v for k, v in (locals or {}).items() if v is not missing}
+        scope = Within(here, vars) if here else vars
+        return _Context(self.environment, scope, self.name, self.blocks)  # type: ignore[arg-type]
+
+
 class _Loader(BaseLoader):
     """Files below templates/, and nothing else (case 60)."""
 
@@ -140,6 +151,7 @@ class _Loader(BaseLoader):
 class _Environment(ImmutableSandboxedEnvironment):
     code_generator_class = _Code
     context_class = _Context
+    template_class = _Template
     made = staticmethod(Lines)
     intercepted_binops = frozenset({"+", "%", "*"})
 
@@ -391,7 +403,7 @@ class Templates:
             except Exception as e:
                 run.troubles.append(_raised(e, place_of_error(e, mark), run))
         if run.silent and run.troubles:
-            run.troubles = [t for t in run.troubles if t.name]
+            run.troubles = [t for t in run.troubles if not t.raised]
         return Silent() if run.troubles or run.silent else made
 
 
@@ -435,9 +447,11 @@ def _raised(error: Exception, mark: Mark, run: Run) -> Trouble:
         fault = error.faults.errors[0]
         return Trouble(mark, f"{fault.mark}: {fault.sentence}", fault.hint)
     if run.secret:
-        return Trouble(mark, f"fails with {type(error).__name__} (its words are withheld: a secret was in use)")
+        return Trouble(
+            mark, f"fails with {type(error).__name__} (its words are withheld: a secret was in use)", raised=True
+        )
     words = " ".join(str(error).split())[:200] or type(error).__name__
-    return Trouble(mark, f"fails: {words}")
+    return Trouble(mark, f"fails: {words}", raised=True)
 
 
 def _syntax(error: TemplateSyntaxError, mark: Mark) -> Trouble:

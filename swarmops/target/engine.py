@@ -7,7 +7,7 @@ mode nothing is fixed, and a step that cannot be read because an earlier one was
 import hashlib
 import json
 
-from swarmops.target import generations, handlers, wire
+from swarmops.target import handlers, wire
 from swarmops.target.rollback import Rollback
 from swarmops.target.system import Failed, Missing, stopwatch
 from swarmops.target.when import holds
@@ -208,17 +208,6 @@ class Engine:
             skipped=status == wire.SKIPPED,
             succeeded=status in (wire.OK, wire.CHANGED),
         )
-
-    def restore(self, step):
-        """Put back the files that a failed handler answers for. Returns their paths."""
-        return generations.restore(self.system, self._files_of(step))
-
-    def settle(self, step):
-        generations.settle(self.system, self._files_of(step))
-
-    def _files_of(self, step):
-        args = [self.by_id[w]["args"] for w in step["watches"] if w in self.by_id]
-        return [p for p in (a.get("dest") or a.get("path") for a in args) if p]
 
 
 class _Lazy(dict):

@@ -8,8 +8,8 @@ reboot is still due in the next run.
 import json
 import os
 
-from swarmops.target import wire
-from swarmops.target.system import Failed
+from swarmops.target import generations, wire
+from swarmops.target.system import Failed, Missing
 
 
 def watchers(steps):
@@ -35,43 +35,60 @@ def due(engine, step):
 
 
 def run(engine, step, kind, due):
-    """Run a due handler; on failure put the files back that it answers for, and run it once more with them."""
+    """Run a due handler; on failure put the files back that it answers for, and start the service with them."""
     if engine.system.check:
         return dict(due, s=wire.WOULD)
-    args, system = step["args"], engine.system
     if step.get("guard"):
         engine.open_window(step, kind)
     try:
-        _once(engine, step, kind)
-    except (Failed, OSError) as e:
-        return _go_back(engine, step, kind, str(e))
+        _once(engine, step)
+    except (Failed, Missing, OSError) as e:
+        return _go_back(engine, step, str(e))
     stamp = dict(_read(engine, step), **{w: engine.wants[w] for w in step["watches"] if w in engine.wants})
     _write(engine, step, stamp)
-    engine.settle(step)
-    system.forget("handler:" + json.dumps(args, sort_keys=True))
+    generations.settle(engine.system, _paths(engine, _answered_last_by(engine, step)))
     return dict(due, s=wire.CHANGED)
 
 
-def _once(engine, step, kind):
-    args, system = step["args"], engine.system
+def _once(engine, step):
+    args, system, kind = step["args"], engine.system, engine.kinds[step["kind"]]
     want = kind.want(args)
     state = kind.read(args, want, system)
-    kind.fix(args, want, state, system)
+    if any(want[k] != state.get(k) for k in want):
+        kind.fix(args, want, state, system)
 
 
-def _go_back(engine, step, kind, why):
+def _go_back(engine, step, why):
+    """The last generation known to work comes back, and all handlers of those files run again up to this one."""
     log = list(engine.system.commands)
-    back = engine.restore(step)
+    back = generations.restore(engine.system, _paths(engine, step["watches"]))
     if not back:
         return {"s": wire.FAILED, "why": why}
     names = ", ".join(back)
     try:
-        _once(engine, step, kind)
+        for other in engine.steps:
+            if set(_paths(engine, other.get("watches", ()))) & set(back):
+                _once(engine, other)
+            if other is step:
+                break
         tail = "the previous %s is back and running" % names
-    except (Failed, OSError) as e:
+    except (Failed, Missing, OSError) as e:
         tail = "the previous %s is back, and does not run either: %s" % (names, e)
     engine.system.commands = log
-    return {"s": wire.FAILED, "why": "%s; %s" % (why, tail), "back": back}
+    return {"s": wire.FAILED, "why": "%s; %s" % (why, tail)}
+
+
+def _answered_last_by(engine, step):
+    """The watched steps for which no later handler has yet to succeed."""
+    later = engine.steps[engine.steps.index(step) + 1 :]
+    open_ = {w for other in later for w in other.get("watches", ())}
+    return [w for w in step["watches"] if w not in open_]
+
+
+def _paths(engine, ids):
+    """The files that these steps land."""
+    args = [engine.by_id[i]["args"] for i in ids if i in engine.by_id]
+    return [p for p in (a.get("dest") or a.get("path") for a in args) if p]
 
 
 def _path(engine, step):

@@ -5,6 +5,8 @@ Called as `python3 play.py FOLDER` with {"bundle": path or null, "private": bool
 host name, so that users, rule sets and kernel settings are real but nobody else's.
 """
 
+# ruff: noqa: PTH, UP031
+
 import hashlib
 import http.server
 import json

@@ -120,7 +120,10 @@ def test_nft_names_line_and_words() -> None:
         (NFT.replace("input priority filter; policy drop", "input priority filter; policy accept"), "must say"),
         (NFT.replace("delete table inet swarmops\n", ""), "the old table is not deleted first"),
         ("flush ruleset\n" + NFT, "other programs' tables"),
-        (NFT.replace("        ip saddr", "        ip saddr 192.0.2.0/24 drop\n        ip saddr"), "before the SSH accept"),
+        (
+            NFT.replace("        ip saddr", "        ip saddr 192.0.2.0/24 drop\n        ip saddr"),
+            "before the SSH accept",
+        ),
     ],
 )
 def test_a_rule_set_that_locks_us_out_is_refused(text: str, said: str) -> None:

@@ -198,3 +198,18 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(here, tmp_path):
         assert (disk / "conf").read_bytes() == OLD and len(list(disk.iterdir())) == 1
     finally:
         os.system(f"umount {disk}")
+
+
+def test_a_config_is_settled_only_when_its_last_handler_succeeded(here, tmp_path):
+    """Restart says yes, the wait after it says no: the old config comes back and the restart runs with it."""
+    conf, log = tmp_path / "conf", tmp_path / "log"
+
+    def steps(step):
+        restart = command("r", "restart", ["/bin/sh", "-c", f"cat {conf} >> {log}"], handler=True, watches=[step["id"]])
+        wait = command("r", "wait", ["/bin/grep", "-q", "1", str(conf)], handler=True, watches=[step["id"]])
+        return [step, restart, wait]
+
+    assert here.play(steps(landed("r", conf, OLD)), {sha(OLD): OLD})["done"]["ok"]
+    reports = here.play(steps(landed("r", conf, NEW)), {sha(NEW): NEW})
+    assert reports["r/wait"]["s"] == "failed" and "is back and running" in reports["r/wait"]["why"]
+    assert conf.read_bytes() == OLD and log.read_bytes() == OLD + NEW + OLD

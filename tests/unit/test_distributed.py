@@ -353,7 +353,8 @@ def test_case_49_literal_secrets_in_distributed_yaml(declared: Any, text: str, p
 
 
 def test_case_49_literal_secrets_in_the_inventory(declared: Any) -> None:
-    hosts = "all:\n  vars: {ansible_become_password: letmein99}\n  children:\n    redis: {hosts: {r1: {redis_password: abc}}}\n"
+    hosts = "all:\n  vars: {ansible_become_password: letmein99}\n  children:\n"
+    hosts += "    redis: {hosts: {r1: {redis_password: abc}}}\n"
     hosts += "    coordinator: {hosts: {c1: }}\n"
     assert declared.faults(V + R, hosts) == [
         "inventory/lan/hosts.yaml:2:35: all.ansible_become_password: a secret stands here in plain text "

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import string
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from swarmops.model import yaml
 from swarmops.model.faults import Faults, InputError, Mark
 from swarmops.model.inventory import Inventory, merge, ranges, vault, yaml_source
 from swarmops.model.inventory.draft import Draft
+from swarmops.model.yaml import parse
 
 manager = pytest.importorskip("ansible.inventory.manager")
 from ansible.errors import AnsibleError  # noqa: E402
@@ -109,8 +111,9 @@ def inventories(draw: Any) -> dict[str, Any]:
 
 def ours(data: dict[str, Any]) -> Inventory:
     faults = Faults()
-    draft = Draft(yaml.Path("x"), faults)
-    yaml_source.read(yaml.parse(yaml.yaml.safe_dump(data, sort_keys=False), "x", faults), Mark("x"), draft)
+    draft = Draft(Path("x"), faults)
+    text = yaml.safe_dump(data, sort_keys=False)
+    yaml_source.read(parse(text, "x", faults), Mark("x"), draft)
     inventory = merge.finish(draft, vault.Keys())
     assert not faults.errors
     return inventory
@@ -179,6 +182,10 @@ def test_patterns_select_what_ansible_selects(data: dict[str, Any], chosen: list
     if between == ":" and any(p.lstrip("&!")[0] == "~" for p in chosen):
         between = ","
     pattern = between.join(chosen) + ("," if between == "," else "")
+    for part in (p.lstrip("&!") for p in chosen if "[" in p):
+        # Ansible walks the third level of groups in the order of a set: what a subscript means there is its secret.
+        whole = part.split("[")[0]
+        assume(len({g.depth for g in mine.groups.values()}) < 4 or whole in mine.hosts)
     try:
         expected = {host.name for host in their.get_hosts(pattern)}
     except AnsibleError:

@@ -16,15 +16,15 @@ def small(tmp_path: Path) -> Planned:
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        ("{name: a, copy: {destt: /x, dest: /y, content: z}}", "3:22: tasks[a].copy: unknown key 'destt' (did you mean 'dest'?)"),
+        ("{name: a, copy: {destt: /x, dest: /y, content: z}}", "3:22: tasks[a].copy: unknown key 'destt' (did you mean 'dest'?)"),  # noqa: E501
         ("{name: a, coppy: {dest: /y}}", "tasks[a]: unknown kind 'coppy' (did you mean 'copy'?)"),
         ("{name: a, copy: {content: z}}", "tasks[a].copy: 'dest' is missing (dest: path)"),
-        ("{name: a, copy: {content: z, dest: /y, mode: 0640}}", 'tasks[a].copy.mode: 0640 is read as the number 416 (quote it: "0640")'),
-        ("{name: a, block: [{name: b}]}", "tasks[a]: unknown key 'block' (write its tasks one after the other, each with its `when`)"),
-        ("{name: a, copy: {content: z, dest: /y}, become: true}", "tasks[a]: unknown key 'become' (every task runs as root)"),
+        ("{name: a, copy: {content: z, dest: /y, mode: 0640}}", 'tasks[a].copy.mode: 0640 is read as the number 416 (quote it: "0640")'),  # noqa: E501
+        ("{name: a, block: [{name: b}]}", "tasks[a]: unknown key 'block' (write its tasks one after the other, each with its `when`)"),  # noqa: E501
+        ("{name: a, copy: {content: z, dest: /y}, become: true}", "tasks[a]: unknown key 'become' (every task runs as root)"),  # noqa: E501
         ("{name: a, copy: {content: z, dest: /y}, with_items: [b]}", "unknown key 'with_items' (use loop)"),
         ("{name: a, copy: {content: z, dest: /y}, loop: b}", "tasks[a].loop: must be a list, not 'b'"),
-        ("{name: a, copy: {content: z, dest: y}}", "tasks[a].copy.dest: 'y' is not an absolute path (it begins with /)"),
+        ("{name: a, copy: {content: z, dest: y}}", "tasks[a].copy.dest: 'y' is not an absolute path (it begins with /)"),  # noqa: E501
         ("{copy: {content: z, dest: /y}}", "tasks[0]: has no name"),
         ("{name: a}", "tasks[a]: has no kind"),
         ("{name: a, apt: curl, group: ops}", "tasks[a]: has two kinds: apt and group"),
@@ -37,7 +37,7 @@ def small(tmp_path: Path) -> Planned:
         ("{name: a, copy: {src: x, content: z, dest: /y}}", "tasks[a].copy: has both src and content"),
         ("{name: a, copy: {dest: /y}}", "tasks[a].copy: has neither src nor content"),
         ("{name: a, template: {src: nope.j2, dest: /y}}", "tasks[a].template.src: there is no templates/app/nope.j2"),
-        ("{name: a, copy: {src: nope, dest: /y}}", "tasks[a].copy.src: there is no templates/nope"),
+        ("{name: a, copy: {src: nope, dest: /y}}", "tasks[a].copy.src: there is no templates/app/nope"),
         ("{name: a, copy: {content: '{{ x', dest: /y}}", "tasks[a].copy.content: unexpected end of template"),
         ("just text", "tasks[0]: must be a map, not 'just text'"),
     ],

@@ -146,6 +146,26 @@ def test_case_54_unknown_tier(roles: Any, run: Any) -> None:
     assert code == 2 and "there is no inventory 'lam' (did you mean 'lan'?)" in err
 
 
+def test_case_53_54_a_limit_or_tag_that_matches_nothing(roles: Any) -> None:
+    from swarmops.model.faults import Faults, InputError
+    from swarmops.planning.plan import make_plans
+
+    project, faults = roles.open()
+    with pytest.raises(InputError, match="nobody"):
+        make_plans(project, limit="nobody", extra={}, faults=faults)
+    with pytest.raises(InputError, match="cnofig"):
+        make_plans(project, tags=["cnofig"], extra={}, faults=Faults())
+
+
+@pytest.mark.parametrize("page", ["secrets", "distributed"])
+def test_the_commands_of_the_docs_work(roles: Any, run: Any, page: str) -> None:
+    commands = re.findall(r"^\$ swarmops (.+)$", (ROOT / "docs" / f"{page}.md").read_text(), re.M)
+    assert commands
+    for command in commands:
+        code, _, err = run(*command.split())
+        assert code == 0, f"{command}\n{err}"
+
+
 def test_case_58_undefined_variable(roles: Any, run: Any) -> None:
     write(roles.root / "templates" / "redis" / "a.conf.j2", "# one\nport {{ prot }}\n")
     code, _, err = run("validate")

@@ -75,16 +75,17 @@ def _matches(inventory: Inventory, part: str) -> list[Host]:
 def _named(inventory: Inventory, expression: str, part: str) -> list[Host]:
     test = _matcher(expression)
     groups = [group for name, group in inventory.groups.items() if test(name)]
-    found = {host: inventory.hosts[host] for group in groups for host in group.all_hosts()}
+    # A host of two of the groups stands here twice, and a subscript counts it twice: so does Ansible's.
+    found = [inventory.hosts[host] for group in groups for host in group.all_hosts()]
     wild = expression[0] == "~" or any(c in expression for c in "?*[")
     if not groups or wild or "." in expression:
-        found.update((name, host) for name, host in inventory.hosts.items() if test(name))
+        found += [host for name, host in inventory.hosts.items() if test(name)]
     if not found and not groups and expression in LOCALHOST:
         return [_implicit(inventory, expression)]
     if not found and not groups and not wild and expression != "all":
         known = [*inventory.groups, *inventory.hosts]
         raise InputError.one(f"'{part}' is neither a group nor a host of {inventory.path}", hint=closest(part, known))
-    return list(found.values())
+    return found
 
 
 def _matcher(expression: str):  # noqa: ANN202 - a bound method of re.Pattern

@@ -16,7 +16,8 @@ class Overlay(dict[str, Any]):
 
     def __init__(self, base: Any):
         super().__init__(base or {})
-        self._base, self._marks = base, {}
+        self._base = base
+        self._marks: dict[str, Mark] = {}
 
     def put(self, keys: list[str], value: Any, mark: Mark) -> None:
         """Sets the value that the keys lead to."""
@@ -38,14 +39,10 @@ class Overlay(dict[str, Any]):
         return getattr(self._base, "mark", None) or next(iter(self._marks.values()), Mark())
 
     def value_mark(self, key: str) -> Mark:
-        return self._marks.get(key) or (
-            self._base.value_mark(key) if hasattr(self._base, "mark") else self.mark
-        )
+        return self._marks.get(key) or (self._base.value_mark(key) if hasattr(self._base, "mark") else self.mark)
 
     def key_mark(self, key: str) -> Mark:
-        return self._marks.get(key) or (
-            self._base.key_mark(key) if hasattr(self._base, "mark") else self.mark
-        )
+        return self._marks.get(key) or (self._base.key_mark(key) if hasattr(self._base, "mark") else self.mark)
 
     def raw(self, key: str) -> str | None:
         if key in self._marks or not hasattr(self._base, "raw"):
@@ -63,9 +60,7 @@ def apply(data: Any, environ: Mapping[str, str], faults: Faults) -> Any:
         keys = _keys(variable, _section(variable), over)
         if keys is None:
             known = [f"SWARMOPS_{p.upper()}" for p in _paths(_section(variable))]
-            faults.add(
-                Mark(variable), "", "no setting of distributed.yaml has this name", closest(variable, known)
-            )
+            faults.add(Mark(variable), "", "no setting of distributed.yaml has this name", closest(variable, known))
             continue
         found = Faults()
         value = yaml.parse(written, variable, found)

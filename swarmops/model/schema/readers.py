@@ -146,9 +146,7 @@ def network(value: Any, place: Place) -> ipaddress.IPv4Network:
     if ":" in written:
         raise Wrong(f"{show(value)} is IPv6; only IPv4 networks can be given here")
     if "/" not in written:
-        raise Wrong(
-            f"{show(value)} has no prefix length", f"write {written}/24, or {written}/32 for one address"
-        )
+        raise Wrong(f"{show(value)} has no prefix length", f"write {written}/24, or {written}/32 for one address")
     try:
         return ipaddress.IPv4Network(written)
     except ValueError:

@@ -1,7 +1,7 @@
 """Sections: a class whose attributes are fields, read from a YAML map with every fault at its place.
 
-Written here rather than with a library because each command waits for it: reading the whole declaration takes
-under 2 ms, and every sentence can name what YAML made of the text (see docs/decisions/declaration-schema.md).
+Written here rather than with a library because each command waits for it: reading a declaration takes some
+milliseconds, and every sentence can name what YAML made of the text (docs/decisions/2026-11-21-declaration-schema.md).
 """
 
 from __future__ import annotations

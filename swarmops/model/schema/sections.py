@@ -46,13 +46,9 @@ def pattern(value: Any, place: Place) -> str:
 
 class Mesh(Section):
     mode: str = field(r.choice("none", "wireguard", "tailscale", what="a kind of mesh"), "none", "the tunnel")
-    range: IPv4Network | None = field(
-        r.network, None, "the addresses inside the tunnel (host var mesh_address)"
-    )
+    range: IPv4Network | None = field(r.network, None, "the addresses inside the tunnel (host var mesh_address)")
     port: int = field(r.port, 51820, "UDP port of WireGuard")
-    hub: str | None = field(
-        r.text, None, "host that all others connect to; without one, each connects to each"
-    )
+    hub: str | None = field(r.text, None, "host that all others connect to; without one, each connects to each")
     keepalive: float = field(r.duration(), 25.0, "how often a host behind NAT keeps its tunnel open")
 
     def settle(self, place: Place) -> None:
@@ -67,9 +63,7 @@ def outside(value: Any, place: Place) -> bool | list[str]:
 
 class Network(Section):
     subnet: IPv4Network | None = field(r.network, None, "where the hosts stand; others are refused (S4-10)")
-    allow_outside: bool | list[str] = field(
-        outside, False, "hosts that may stand outside the subnet, or true"
-    )
+    allow_outside: bool | list[str] = field(outside, False, "hosts that may stand outside the subnet, or true")
     mesh: Mesh = field(Mesh.read, Mesh, "the tunnel between the hosts")
     controllers: list[IPv4Network] = field(r.list_of(r.network), list, "where SSH may come from")
     reserved: list[IPv4Network] = field(
@@ -107,18 +101,14 @@ class Performance(Section):
     def _shorter(self, place: Place, short: str, long: str) -> None:
         a, b = getattr(self, short), getattr(self, long)
         if a >= b:
-            sentence = (
-                f"{r.span(a)} is not shorter than {long} ({r.span(b)}): every holder would count as dead"
-            )
+            sentence = f"{r.span(a)} is not shorter than {long} ({r.span(b)}): every holder would count as dead"
             at = self.given.get(short) or self.given.get(long) or place
             place.faults.add(at.mark, f"{place.path}.{short}", sentence, f"a third of {long} is usual")
 
 
 class Security(Section):
     tls: bool = field(r.boolean, False, "Redis and services also speak TLS, from a CA of the deployment")
-    firewall: str = field(
-        r.choice("nftables", "ufw", "none", what="a firewall"), "nftables", "how it is written"
-    )
+    firewall: str = field(r.choice("nftables", "ufw", "none", what="a firewall"), "nftables", "how it is written")
     rollback: float = field(r.duration(most=3600), 30.0, "what could lock us out is undone after this")
     public: list[str] = field(r.list_of(r.name), list, "roles that may listen on public addresses (with TLS)")
 
@@ -126,9 +116,7 @@ class Security(Section):
 class Monitoring(Section):
     interval: float = field(r.duration(), 30.0, "between two rounds of checks")
     timeout: float = field(r.duration(most=600), 5.0, "a whole round of checks")
-    retention: float = field(
-        r.duration("d", most=10 * r.YEAR), 7 * 86400.0, "history is kept for; numbers are days"
-    )
+    retention: float = field(r.duration("d", most=10 * r.YEAR), 7 * 86400.0, "history is kept for; numbers are days")
     latency_warn: float = field(r.duration("ms"), 0.25, "a slower link is warned of; bare numbers are ms")
 
 

@@ -48,9 +48,7 @@ def lint(text: str) -> list[tuple[int, str]]:
     found = []
     lines = [line.strip() for line in text.splitlines()]
     if any(line.startswith("flush ruleset") for line in lines):
-        found.append(
-            (line_of(text, r"^\s*flush ruleset"), "flush ruleset would empty other programs' tables too")
-        )
+        found.append((line_of(text, r"^\s*flush ruleset"), "flush ruleset would empty other programs' tables too"))
     if "delete table inet swarmops" not in lines:
         found.append((0, "the old table is not deleted first, so rules would pile up at every load"))
     for hook in ("input", "forward"):
@@ -62,9 +60,7 @@ def lint(text: str) -> list[tuple[int, str]]:
 
 
 def _ssh_first(lines: list[str]) -> list[tuple[int, str]]:
-    ssh = next(
-        (n for n, line in enumerate(lines, 1) if line.endswith('comment "ssh"') and "accept" in line), 0
-    )
+    ssh = next((n for n, line in enumerate(lines, 1) if line.endswith('comment "ssh"') and "accept" in line), 0)
     if not ssh:
         return [(0, "nobody may reach SSH: name at least one address in network.controllers")]
     for number, line in enumerate(lines[: ssh - 1], 1):

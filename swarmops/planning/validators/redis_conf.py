@@ -56,9 +56,7 @@ def validate(files, tools) -> list[Finding]:
             key = ("redis", file.sha, acl.sha if acl else "")
             acl_text = tools.text(acl) if acl else ""
             faults = tools.once(key, lambda t=text, a=acl_text: _judge(t, a, tools))
-        found += [
-            (acl if where == "acl" and acl else file, line, told) for where, line, told in _placed(faults)
-        ]
+        found += [(acl if where == "acl" and acl else file, line, told) for where, line, told in _placed(faults)]
     return found
 
 
@@ -76,23 +74,17 @@ def lint(text: str) -> list[tuple[int, str]]:
         name, rest = words[0].lower(), words[1:]
         values.setdefault(name, []).append((number, rest))
         if any(w.startswith("#") for w in rest) and not re.search(r"[\"'].*#.*[\"']", line):
-            faults.append(
-                (number, "Redis has no comments behind a value: put the comment on a line of its own")
-            )
+            faults.append((number, "Redis has no comments behind a value: put the comment on a line of its own"))
         if not rest:
             faults.append((number, f"'{name}' has no value"))
     last = {name: given[-1] for name, given in values.items()}
     binds = [(n, a.lstrip("-")) for n, rest in values.get("bind", []) for a in rest]
     protected = last.get("protected-mode", (0, ["yes"]))
     if protected[1] != ["yes"]:
-        faults.append(
-            (protected[0], "protected-mode must stay 'yes': a password already lets remote clients in")
-        )
+        faults.append((protected[0], "protected-mode must stay 'yes': a password already lets remote clients in"))
     open_to_all = [n for n, address in binds if address in ("0.0.0.0", "::", "*", "::*")]  # noqa: S104
     if open_to_all or not binds:
-        faults.append(
-            (open_to_all[0] if open_to_all else 0, "bind must name addresses, it must not listen on all")
-        )
+        faults.append((open_to_all[0] if open_to_all else 0, "bind must name addresses, it must not listen on all"))
     if "requirepass" in last:
         faults.append((last["requirepass"][0], "requirepass puts a password into the file: use the ACL file"))
     return faults

@@ -83,7 +83,5 @@ def baseline(effective: str, text: str) -> list[tuple[int, str]]:
     for name, wanted in BASELINE.items():
         value = values.get(name, "")
         if value and not re.fullmatch(wanted, value):
-            found.append(
-                (line_of(text, rf"(?i)^\s*{name}\b"), f"{name} is '{value}', weaker than our baseline")
-            )
+            found.append((line_of(text, rf"(?i)^\s*{name}\b"), f"{name} is '{value}', weaker than our baseline"))
     return found

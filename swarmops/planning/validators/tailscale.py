@@ -51,11 +51,7 @@ def _judge(text: str, tools) -> list[tuple[int, str]]:
     with tools.scratch() as folder:
         policy = write_private(folder / "policy.json", text)
         result = tools.run([headscale, "policy", "check", "--file", str(policy)])
-    return (
-        []
-        if result.rc == 0
-        else [(0, f"headscale: {result.lines[-1] if result.lines else 'refuses the policy'}")]
-    )
+    return [] if result.rc == 0 else [(0, f"headscale: {result.lines[-1] if result.lines else 'refuses the policy'}")]
 
 
 def check(text: str) -> list[tuple[int, str]]:
@@ -76,9 +72,7 @@ def check(text: str) -> list[tuple[int, str]]:
     if not policy.get("tests"):
         found.append((0, "no tests: a policy without tests is a guess"))
     for number, grant in enumerate(policy.get("grants", [])):
-        found += [
-            (line_of(text, r'"grants"'), f"grants[{number}]: {why}") for why in _grant_faults(policy, grant)
-        ]
+        found += [(line_of(text, r'"grants"'), f"grants[{number}]: {why}") for why in _grant_faults(policy, grant)]
     if found:
         return found
     for number, test in enumerate(policy["tests"]):
@@ -183,7 +177,5 @@ def run_test(policy: dict, test: dict) -> list[str]:
             if not port.isdigit() or not _defined(policy, dst):
                 found.append(f"'{place}' is not a defined destination and a port")
             elif allowed(policy, src, proto, dst, int(port)) != wanted:
-                found.append(
-                    f"{src} {'cannot' if wanted else 'can'} reach {place}, the test expects '{verb}'"
-                )
+                found.append(f"{src} {'cannot' if wanted else 'can'} reach {place}, the test expects '{verb}'")
     return found

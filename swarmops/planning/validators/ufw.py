@@ -23,8 +23,7 @@ def validate(files, tools) -> list[Finding]:
             found += [(file, *f) for f in lint(text, ssh=path.name == "user.rules")]
             program = "ip6tables-restore" if path.name == "user6.rules" else "iptables-restore"
             found += [
-                (file, *f)
-                for f in tools.once((program, file.sha), lambda t=text, p=program: _judge(p, t, tools))
+                (file, *f) for f in tools.once((program, file.sha), lambda t=text, p=program: _judge(p, t, tools))
             ]
     return found
 

@@ -22,9 +22,7 @@ TOOLS = {"wg": "WireGuard configurations"}
 INTERFACE_KEYS = ("PrivateKey", "ListenPort", "FwMark")
 PEER_KEYS = ("PublicKey", "PresharedKey", "AllowedIPs", "Endpoint", "PersistentKeepalive")
 ONLY_WG_QUICK = ("Address", "DNS", "MTU", "Table", "PreUp", "PostUp", "PreDown", "PostDown", "SaveConfig")
-_HOST = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-)
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _OWN = re.compile(r"#\s*own public key:\s*(\S+)")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -107,9 +105,7 @@ def parse(text: str) -> tuple[Config, list[tuple[int, str]]]:
             continue
         faults += _entry(config, section, number, line)
     for peer in config.peers:
-        faults += [
-            (peer.line, f"this peer has no {k}") for k in ("PublicKey", "AllowedIPs") if k not in peer.values
-        ]
+        faults += [(peer.line, f"this peer has no {k}") for k in ("PublicKey", "AllowedIPs") if k not in peer.values]
     return config, sorted(faults + _between(config))
 
 
@@ -184,9 +180,7 @@ def _allowed(peer: Peer, number: int, value: str) -> list[tuple[int, str]]:
         except ValueError as why:
             bits = "host bits" in str(why)
             example = f", the network is {ipaddress.ip_network(text, strict=False)}" if bits else ""
-            faults.append(
-                (number, f"AllowedIPs: '{text}' {'has host bits set' if bits else 'is not a CIDR'}{example}")
-            )
+            faults.append((number, f"AllowedIPs: '{text}' {'has host bits set' if bits else 'is not a CIDR'}{example}"))
             continue
         peer.networks.append(network)
     return faults
@@ -210,15 +204,11 @@ def _between(config: Config) -> list[tuple[int, str]]:
         if key in secret:
             faults.append((peer.at("PublicKey"), "this is a private key, not a public one: make a new pair"))
         if psk and psk in shared:
-            faults.append(
-                (peer.at("PresharedKey"), f"the same preshared key as the peer of line {shared[psk]}")
-            )
+            faults.append((peer.at("PresharedKey"), f"the same preshared key as the peer of line {shared[psk]}"))
         seen.setdefault(key, peer.line)
         shared.setdefault(psk, peer.line)
         if not peer.exit and any(n.prefixlen == 0 for n in peer.networks):
-            faults.append(
-                (peer.at("AllowedIPs"), "takes all traffic: say 'exit: true' for this peer if that is meant")
-            )
+            faults.append((peer.at("AllowedIPs"), "takes all traffic: say 'exit: true' for this peer if that is meant"))
     return faults + _overlaps(config.peers)
 
 
@@ -229,9 +219,7 @@ def _overlaps(peers: list[Peer]) -> list[tuple[int, str]]:
         ((n, p) for p in peers for n in p.networks if n.prefixlen),
         key=lambda c: (c[0].version, int(c[0].network_address), c[0].prefixlen),
     )
-    widest: tuple[Network, Peer] | None = (
-        None  # sorted: only the reach of the widest claim so far can overlap
-    )
+    widest: tuple[Network, Peer] | None = None  # sorted: only the reach of the widest claim so far can overlap
     for network, peer in claims:
         if widest and widest[0].version == network.version and widest[0].overlaps(network):
             whose = "of this peer" if widest[1] is peer else f"of the peer of line {widest[1].line}"
@@ -266,11 +254,13 @@ WG_PROCESS_FOREGROUND=1 LOG_LEVEL=silent wireguard-go -f "$name" >/dev/null 2>&1
 daemon=$!
 trap 'kill $daemon 2>/dev/null; wait $daemon 2>/dev/null' EXIT
 tries=0
-until wg show "$name" >/dev/null 2>&1; do
+# `wg` deletes the socket of a daemon that does not listen yet: look for the socket first, then give it a moment.
+until [ -S "/var/run/wireguard/$name.sock" ]; do
     tries=$((tries + 1))
-    [ $tries -lt 200 ] && kill -0 $daemon 2>/dev/null || exit 77
+    [ $tries -lt 500 ] && kill -0 $daemon 2>/dev/null || exit 77
     sleep 0.01
 done
+sleep 0.01
 wg setconf "$name" "$1"
 """
 
@@ -285,9 +275,7 @@ def _judge(text: str, tools) -> list[tuple[int, str]]:
         return []
     with tools.scratch() as folder:
         # No names are looked up from here: any host name will do for the judge.
-        conf = write_private(
-            folder / "judge.conf", re.sub(r"(?m)^(Endpoint *= *)\S+(:\d+)", r"\g<1>192.0.2.1\2", text)
-        )
+        conf = write_private(folder / "judge.conf", re.sub(r"(?m)^(Endpoint *= *)\S+(:\d+)", r"\g<1>192.0.2.1\2", text))
         result = tools.run([*apart, "/bin/sh", "-c", _SCRATCH, "wg", str(conf)], name="wg")
     if result.rc == 77:
         tools.skip("wg", "this kernel has no WireGuard and wireguard-go is not usable here")

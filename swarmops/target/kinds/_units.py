@@ -1,11 +1,12 @@
 """Units as systemd shows them: one `systemctl show` for all units of a plan, asked again after a change."""
 
 import os
+import time
 
 from swarmops.target.system import Failed
 
 SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".automount", ".swap", ".slice")
-SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID"
+SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID,InvocationID"
 UP = ("active", "reloading", "refreshing")
 DISABLED = ("", "disabled", "linked", "masked", "masked-runtime", "static", "transient", "bad")
 SETTLE = 0.1  # seconds in which a service without a readiness message must not die again
@@ -52,41 +53,48 @@ def is_up(shown):
     return shown["ActiveState"] in UP
 
 
-def must_be_up(unit, system):
-    """Raise Failed unless the unit is up and stays so; a oneshot may be over, if it ended well.
+def must_be_up(names, since, system):
+    """Raise Failed unless all these units are up and stay so; a oneshot may be over, if it ended well.
 
-    A plain process counts as started as soon as it exists, so it is watched for a moment longer.
+    A plain process counts as started as soon as it exists, so it is watched until `SETTLE` after `since`
+    (monotonic).
     """
-    shown = show(unit, system)
-    watched = shown.get("Type") in ("simple", "exec", "idle") and is_up(shown)
-    if watched and _dies(int(shown.get("MainPID") or 0), SETTLE):
+    shown = {name: show(name, system) for name in names}
+    watched = [s for s in shown.values() if s.get("Type") in ("simple", "exec", "idle") and is_up(s)]
+    if _one_ends([int(s["MainPID"]) for s in watched if s.get("MainPID", "0") != "0"], since + SETTLE):
         system.forget("systemd")
-        shown = show(unit, system)
-    over = shown.get("Type") == "oneshot" and shown["ActiveState"] == "inactive"
-    if not is_up(shown) and not (over and shown["Result"] == "success"):
-        what = "%s, %s" % (shown["ActiveState"], shown.get("Result", ""))
-        raise Failed("%s does not stay up (%s)%s" % (unit, what, journal(unit, system)))
+        shown = {name: show(name, system) for name in names}
+    for name, s in shown.items():
+        over = s.get("Type") == "oneshot" and s["ActiveState"] == "inactive" and s["Result"] == "success"
+        if not is_up(s) and not over:
+            what = "%s, %s" % (s["ActiveState"], s.get("Result", ""))
+            raise Failed("%s does not stay up (%s)%s" % (name, what, journal(name, system)))
 
 
-def _dies(pid, within):
-    """Whether a process ends within so many seconds. Waits for the event, where the kernel tells it."""
-    if not pid or not os.path.exists("/proc/%d" % pid):
+def _one_ends(pids, until):
+    """Wait until one of these processes ends, or until then. Waits for the event, where the kernel tells it."""
+    import select
+
+    poll, fds = select.poll(), []
+    try:
+        for pid in pids:
+            fds.append(os.pidfd_open(pid))
+            poll.register(fds[-1], select.POLLIN)
+        return bool(fds and poll.poll(max(0, until - time.monotonic()) * 1000))
+    except ProcessLookupError:
         return True
-    try:
-        import select
-
-        fd = os.pidfd_open(pid)
-    except (OSError, AttributeError):
-        return False
-    try:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        return bool(poll.poll(within * 1000))
+    except (OSError, AttributeError):  # a kernel or Python without pidfd
+        time.sleep(max(0, until - time.monotonic()))
+        return True
     finally:
-        os.close(fd)
+        for fd in fds:
+            os.close(fd)
 
 
 def journal(unit, system):
-    """The unit's last words, for the end of a sentence."""
-    said = system.run(["journalctl", "-u", unit, "-n", "8", "--no-pager", "-o", "cat"], ok=None)
+    """What the unit said since its last start, for the end of a sentence."""
+    invocation = show(unit, system).get("InvocationID")
+    of = ["_SYSTEMD_INVOCATION_ID=" + invocation, "+", "INVOCATION_ID=" + invocation] if invocation else ["-u", unit]
+    system.run(["journalctl", "--sync"], ok=None)
+    said = system.run(["journalctl", "-n", "8", "--no-pager", "-o", "cat", *of], ok=None)
     return "".join("\n  " + line[:300] for line in said.stdout.splitlines())

@@ -3,6 +3,8 @@
 systemd is told to read changed unit files whenever that is due, asked or not.
 """
 
+import time
+
 from swarmops.target.kinds import _units as units
 from swarmops.target.system import Failed, Missing
 
@@ -67,15 +69,20 @@ def fix(args, want, state, system):
     if wrong("masked"):
         system.run(["systemctl", "mask" if args["masked"] else "unmask", "-q", *wrong("masked")])
         system.forget("systemd")
-    if wrong("enabled"):
-        _enable(wrong("enabled"), args["enabled"], system)
     todo = wrong(args["state"] if args["state"] in ("restarted", "reloaded") else "running")
+    off, verb, since = wrong("enabled"), VERBS.get(args["state"]), time.monotonic()
+    if args["enabled"] and off:
+        _must_be_installable(off, system)
+    if args["enabled"] and off == todo and verb == "start":
+        verb = "enable --now"  # one call, and systemd reads its files once
+    elif off:
+        system.run(["systemctl", "enable" if args["enabled"] else "disable", "-q", *off])
+        system.forget("systemd")
     if todo:
-        _job(VERBS[args["state"]], todo, system)
-        if args["state"] in STARTS:
-            for name in todo:
-                units.must_be_up(name, system)
-            system.memo("systemd.done", set).update((name, args["state"]) for name in todo)
+        _job(verb, todo, system)
+    if todo and args["state"] in STARTS:
+        units.must_be_up(todo, since, system)
+        system.memo("systemd.done", set).update((name, args["state"]) for name in todo)
 
 
 def _names(args):
@@ -106,19 +113,17 @@ def _state(name, shown, system):
     }
 
 
-def _enable(names, on, system):
+def _must_be_installable(names, system):
     static = [name for name in names if units.show(name, system)["UnitFileState"] == "static"]
-    if on and static:
+    if static:
         raise Failed("%s has no [Install] section, so it cannot be enabled; leave `enabled` out" % static[0])
-    system.run(["systemctl", "enable" if on else "disable", "-q", *names])
-    system.forget("systemd")
 
 
 def _job(verb, names, system):
     failed = [name for name in names if units.show(name, system)["ActiveState"] == "failed"]
     if failed and verb != "stop":
         system.run(["systemctl", "reset-failed", *failed], ok=None)  # a start limit would refuse us
-    result = system.run(["systemctl", verb, *names], timeout=WAIT, ok=None)
+    result = system.run(["systemctl", *verb.split(), *names], timeout=WAIT, ok=None)
     system.forget("systemd")
     if result.rc:
         said = (result.stderr.strip() or "exit code %d" % result.rc).splitlines()[0]
