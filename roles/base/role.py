@@ -6,7 +6,17 @@ import ipaddress
 def vars(context):
     domain = context.vars["hosts_domain"]
     hosts = [(host.name, host.address, host.mesh_address) for host in context.hosts]
-    return {"hosts_lines": hosts_lines(hosts, domain)}
+    server = context.vars["time_server"]
+    known = {name: address for name, address, _ in hosts}
+    if server and server not in known:
+        raise ValueError(f"base_time_server is '{server}', which is no host of this inventory")
+    serves = server == context.host.name
+    return {
+        "hosts_lines": hosts_lines(hosts, domain),
+        "serves_time": serves,
+        "time_sources": [*context.vars["chrony_servers"], *([known[server]] if server and not serves else [])],
+        "fleet": [address for address in known.values() if is_address(address)],
+    }
 
 
 def hosts_lines(hosts, domain):

@@ -25,6 +25,7 @@ def vars(context):
         "listens_mesh": any(a.startswith("-") for a in listening),
         "replicas": replicas,
         "replicated": bool(primary or replicas),
+        "replicas_wanted": in_step(own["min_replicas"], replicas),
         "primary_address": reached(context.host, fleet[primary]) if primary else "",
         "mesh_unit": "swarmops-wg0.service" if mesh else "",
         "hashes": {user: " ".join(hashed(p) for p in both) for user, both in passwords.items()},
@@ -75,6 +76,12 @@ def addresses(context, own):
     if listen == "mesh" and not host.mesh_address:
         raise ValueError("listen is mesh, but this host has no mesh_address")
     return found
+
+
+def in_step(wanted, replicas):
+    """How many replicas must be in step for a write. With a single one, a guard would only make its reboot an outage:
+    nothing else could take over, so nothing could be lost to two primaries."""
+    return (1 if len(replicas) > 1 else 0) if wanted == "auto" else int(wanted)
 
 
 def reached(here, there):

@@ -80,7 +80,9 @@ def peers_of(me, members, hub, keepalive, psk, port):
                 "psk": psk(me["name"], other["name"]),
                 "allowed": allowed,
                 "endpoint": "" if other["nat"] else endpoint(other, port),
-                "keepalive": keepalive if me["nat"] else None,
+                # Behind NAT it holds the way open. Elsewhere it makes a host that was restarted call its peers at
+                # once; they would go on using the dead session for 15 s.
+                "keepalive": None if other["nat"] else keepalive,
                 "exit": any(m["exit"] for m in through),
             }
         )

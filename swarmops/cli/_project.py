@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from swarmops.model.faults import Faults
     from swarmops.model.project import Project
 
 
@@ -18,22 +19,35 @@ def project_options(command: Callable) -> Callable:
     return click.argument("tier", required=False)(command)
 
 
-def open_project(tier: str | None, inventory: str | None, root: str | None) -> Project:
-    """Load the project, say its warnings, and set up redaction. Raises InputError with every fault."""
-    from swarmops.cli._output import progress, redact_with
+def open_project(
+    tier: str | None, inventory: str | None, root: str | None, faults: Faults | None = None
+) -> Project:
+    """Load the project and set up redaction.
+
+    Raises InputError with every fault of it; with `faults` given they are added there, for verbs that go on to plan
+    and name all mistakes at once.
+    """
+    from swarmops.cli._output import redact_with
     from swarmops.model.faults import Faults, InputError
     from swarmops.model.project import Project
     from swarmops.model.redactor import Redactor
 
     if tier and inventory:
         raise InputError.one("a tier and -i both name an inventory", hint="give one of them")
-    faults = Faults()
-    project = Project.open(root, inventory or tier, faults)
-    for warning in faults.warnings:
-        progress(str(warning), "yellow")
-    faults.stop_if_any()
+    found = Faults() if faults is None else faults
+    project = Project.open(root, inventory or tier, found)
+    if faults is None:
+        say_warnings(found)
+        found.stop_if_any()
     redact_with(Redactor(project.store.values()))
     return project
+
+
+def say_warnings(faults: Faults) -> None:
+    from swarmops.cli._output import progress
+
+    for warning in sorted(faults.warnings):
+        progress(str(warning), "yellow")
 
 
 def extra_vars(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from swarmops.cli._project import extra_vars, open_project, project_options, split_tags
+from swarmops.cli._project import extra_vars, open_project, project_options, say_warnings, split_tags
 
 FORMATS = click.Choice(["text", "json", "jsonl", "junit"])
 
@@ -60,13 +60,14 @@ def command(
 
     from swarmops.cli._deploy_printers import printer_for
     from swarmops.delivery.deploy import Deploy, Options
-    from swarmops.model.faults import InputError
+    from swarmops.model.faults import Faults, InputError
 
     format_ = "json" if as_json else format_
     ask = not (yes or check)
     if ask and not (sys.stdin.isatty() and format_ == "text"):
         raise InputError.one("there is no terminal to ask on", hint="--yes applies, --check only looks")
-    project = open_project(tier, inventory, root)
+    faults = Faults()
+    project = open_project(tier, inventory, root, faults)
     options = Options(
         limit=limit,
         tags=split_tags(tags),
@@ -81,7 +82,8 @@ def command(
         adopt=adopt,
         carry_on=carry_on,
     )
-    deploy = Deploy(project, options)
+    deploy = Deploy(project, options, faults)
+    say_warnings(faults)
     printer = printer_for(format_, verbose=verbose, diff=diff or ask)
     for record in deploy.run():
         printer.show(record)

@@ -38,7 +38,8 @@ def command(
     `export` prints one YAML file that stands for all of it, group_vars and host_vars folded in. Vault texts
     stay encrypted in everything that is printed.
     """
-    chosen = [name for name, on in (("export", action), ("--list", as_list), ("--host", host), ("--graph", as_graph)) if on]
+    forms = {"export": action, "--list": as_list, "--host": host, "--graph": as_graph}
+    chosen = [name for name, wanted in forms.items() if wanted]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other.")
     what = chosen[0] if chosen else "--graph"

@@ -155,6 +155,15 @@ def stop(hosts: tuple[str, ...], name: str | None) -> None:
     _running(name).stop(hosts)
 
 
+@command.command()
+@some_hosts
+@which_lab
+@_sentences
+def reboot(hosts: tuple[str, ...], name: str | None) -> None:
+    """Reboot hosts cleanly and wait for their SSH."""
+    _running(name).reboot(hosts)
+
+
 class _After(click.Command):
     """Leaves what stands after `--` alone."""
 

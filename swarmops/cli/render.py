@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._project import extra_vars, open_project, project_options, split_tags
+from swarmops.cli._project import extra_vars, open_project, project_options, say_warnings, split_tags
 
 if TYPE_CHECKING:
+    from swarmops.model.faults import Faults
     from swarmops.model.project import Project
     from swarmops.planning.plan import Plan
     from swarmops.planning.render import Entry
@@ -42,10 +43,12 @@ def command(
     any more is removed.
     """
     from swarmops.cli._output import progress
+    from swarmops.model.faults import Faults
     from swarmops.planning.render import Tree
 
-    project = open_project(tier, inventory, root)
-    plans = _plans(project, limit, split_tags(tags), extra_vars(extra))
+    faults = Faults()
+    project = open_project(tier, inventory, root, faults)
+    plans = _plans(project, limit, split_tags(tags), extra_vars(extra), faults)
     tree = Tree.at(Path(out) if out else project.root / "out" / project.tier)
     entries = tree.compare(plans, whole=not tags)
     if not diff:
@@ -58,12 +61,15 @@ def command(
     return _validate(plans) if validate else 0
 
 
-def _plans(project: Project, limit: str | None, tags: list[str], extra: dict[str, Any]) -> dict[str, Plan]:
-    from swarmops.model.faults import Faults
+def _plans(
+    project: Project, limit: str | None, tags: list[str], extra: dict[str, Any], faults: Faults
+) -> dict[str, Plan]:
+    from swarmops.model import declared
     from swarmops.planning.plan import make_plans
 
-    faults = Faults()
+    declared.check(project, faults)
     plans = make_plans(project, limit=limit, tags=tags, extra=extra, faults=faults)
+    say_warnings(faults)
     faults.stop_if_any()
     return plans
 

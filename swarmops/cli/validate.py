@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,16 +38,11 @@ def command(inventory: str | None, root: str | None, as_json: bool) -> int:
 
 def _check(project: Project, faults: Faults) -> dict[str, int]:
     """Runs every check; returns how much was seen."""
-    from swarmops.model import rolefiles, rules, secretrefs
-    from swarmops.model.faults import InputError
+    from swarmops.model import declared
     from swarmops.model.secrets import StandIns
     from swarmops.planning.plan import make_plans
 
-    rules.check(project, faults)
-    rolefiles.check_variables(project, faults)
-    project.store.check(faults)
-    with contextlib.suppress(InputError):  # of a store that cannot be read, which its own check names
-        secretrefs.check(project, faults)
+    declared.check(project, faults)
     project.store = StandIns.of(project.store)
     plans = make_plans(project, extra={}, faults=faults) if project.inventory.hosts else {}
     return {

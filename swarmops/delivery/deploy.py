@@ -18,6 +18,7 @@ from swarmops.delivery import records
 from swarmops.delivery.access import access_to
 from swarmops.delivery.fleet import FORKS, Fleet
 from swarmops.delivery.transport import TIMEOUT
+from swarmops.model import declared
 from swarmops.model.faults import Faults, InputError
 from swarmops.model.project import Project
 from swarmops.planning.plan import Plan, make_plans, waves
@@ -48,16 +49,19 @@ class Options:
 class Deploy:
     """One run. Iterate over `run()` to the end, then read `counts` and `ends`."""
 
-    def __init__(self, project: Project, options: Options):
+    def __init__(self, project: Project, options: Options, faults: Faults | None = None):
+        """Plans the whole deploy. Raises InputError with every fault, those already in `faults` among them."""
         self.project, self.options = project, options
         self.counts: dict[str, dict[str, int]] = {}
         self.ends: dict[str, Record] = {}
         self.execs: dict[str, int] = {}
         self.fleet: Fleet | None = None
-        self.plans = self._plan()
+        faults = Faults() if faults is None else faults
+        declared.check(project, faults)
+        self.plans = self._plan(faults)
 
-    def _plan(self) -> dict[str, Plan]:
-        o, faults = self.options, Faults()
+    def _plan(self, faults: Faults) -> dict[str, Plan]:
+        o = self.options
         limit = o.limit
         if o.retry:
             failed = records.failed(self.project.state)
@@ -128,7 +132,7 @@ class Deploy:
                 "host": "",
                 "text": f"recorded the public keys of {', '.join(sorted(made))}",
             }
-            self.plans = {n: p for n, p in self._plan().items() if n in self.plans}
+            self.plans = {n: p for n, p in self._plan(Faults()).items() if n in self.plans}
             for name in list(self.counts):
                 self.counts[name] = dict.fromkeys(COUNTED, 0)
 

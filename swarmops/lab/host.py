@@ -38,6 +38,7 @@ class Host:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._disk = False
+        self._booted = asyncio.Event()
 
     def prepare(self) -> None:
         """Gives the host a fresh disk with its identity on it."""
@@ -82,7 +83,6 @@ class Host:
     async def _keep(self) -> None:
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_LOG_TARGET": "console"}
         while True:
-            self.boots += 1
             with open(self.files.console(self.guest.name), "ab") as console:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._argv(),
@@ -91,6 +91,8 @@ class Host:
                     stderr=console,
                     env=environment,
                 )
+            self.boots += 1
+            self._booted.set()
             code = await self._process.wait()
             if code != REBOOT or not self._wanted:
                 break
@@ -143,6 +145,20 @@ class Host:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._keeper), STOP_WITHIN)
         await self.kill()
+
+    async def reboot(self) -> None:
+        """A clean reboot; returns when SSH answers again."""
+        leader, before = self.leader(), self.boots
+        if not leader or not self._wanted:
+            raise LabError(f"{self.guest.name} is {self.state}: nothing to reboot (swarmops lab start)")
+        self.freeze(False)
+        self._booted.clear()
+        os.kill(leader, signal.SIGINT)  # init takes it for Ctrl-Alt-Del
+        while self.boots == before and self._keeper and not self._keeper.done():
+            booted = asyncio.ensure_future(self._booted.wait())
+            await asyncio.wait([booted, self._keeper], return_when=asyncio.FIRST_COMPLETED)
+            booted.cancel()
+        await self.answers()
 
     async def kill(self) -> None:
         """Power loss: init dies, and with it every process of the host."""

@@ -15,8 +15,9 @@ from pathlib import Path
 from swarmops.lab.machine import STATE, LabError, locked, run
 
 RELEASES = ("trixie", "bookworm")
+# Without libpam-systemd: it would start a systemd of the user's own at each login.
 INCLUDE = (
-    "systemd systemd-sysv dbus libpam-systemd openssh-server sudo python3 iproute2 nftables procps "
+    "systemd systemd-sysv dbus openssh-server sudo python3 iproute2 nftables procps "
     "wireguard-tools wireguard-go iputils-ping ca-certificates"
 )
 MASKED = (
@@ -90,8 +91,17 @@ def image(release: str, say: Callable[[str], None] = lambda line: None) -> Path:
             began = time.monotonic()
             say(f"building the {release} image once (debootstrap)")
             _build(release, images, ready)
+            _forget_older(ready)
             say(f"image {ready.name} built in {time.monotonic() - began:.0f} s")
     return ready
+
+
+def _forget_older(ready: Path) -> None:
+    """Removes the images of earlier recipes that no lab stands on."""
+    used = "".join(spec.read_text() for spec in STATE.glob("*/lab.json"))
+    for old in ready.parent.glob(f"{ready.name.split('-')[0]}-*"):
+        if old != ready and old.name not in used:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _build(release: str, images: Path, ready: Path) -> None:

@@ -177,8 +177,12 @@ class Lab:
         """Shuts hosts down cleanly."""
         self.ask("stop", hosts)
 
+    def reboot(self, hosts: Sequence[str] | None = None) -> None:
+        """Reboots hosts cleanly; returns when they answer SSH again."""
+        self.ask("reboot", hosts)
+
     def wait(self, hosts: Sequence[str] | None = None, within: float = 60) -> None:
-        """Returns when hosts answer SSH; for tests that rebooted them."""
+        """Returns when hosts answer SSH."""
         self.ask("wait", hosts, within=within)
 
     def fault(
@@ -216,7 +220,8 @@ class Lab:
         if host not in rows:
             raise LabError(f"no host {host} in this lab (it has {', '.join(rows)})")
         if not rows[host]["pid"]:
-            raise LabError(f"{host} is {rows[host]['state']} (swarmops lab start {host})")
+            hint = "" if rows[host]["state"] == "booting" else f" (swarmops lab start {host})"
+            raise LabError(f"{host} is {rows[host]['state']}{hint}")
         clean = ["HOME=/root", "USER=root", f"TERM={os.environ.get('TERM', 'dumb')}", "LANG=C.UTF-8"]
         clean.append("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]

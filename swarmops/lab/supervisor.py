@@ -174,8 +174,8 @@ class Supervisor:
                     yield event
             elif do == "heal":
                 await self.heal(hosts)
-            elif do == "stop":
-                await asyncio.gather(*(h.stop() for h in hosts))
+            elif do in ("stop", "reboot"):
+                await asyncio.gather(*((h.stop() if do == "stop" else h.reboot()) for h in hosts))
             elif do == "fault":
                 await self.fault(ask["kind"], hosts, ask.get("value"), ask.get("other"), bool(ask.get("off")))
             else:

@@ -1,4 +1,4 @@
-"""Reading a text file that a user wrote: every way it can be unreadable is a fault with its place, never a traceback."""
+"""Reading a text file that a user wrote: each way in which it can be unreadable is a fault with its place."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ MAX_BYTES = 1024 * 1024
 # What no configuration file needs and what can make a line look like another one: control characters, the
 # characters that reverse the direction of text, and invisible ones.
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\u061c\u200b\u200e\u200f\u2028\u2029"
+    "\u202a-\u202e\u2060-\u2069\ufeff\ufffe\uffff]"
 )
+
+
+def absolute(path: Path) -> Path:
+    """The absolute path with its links kept, so that messages name what the user wrote."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
 
 
 def project_root(path: Path) -> Path | None:
     """The nearest folder above `path` that holds a `distributed.yaml`; None outside a project."""
-    absolute = Path(os.path.abspath(path))
-    return next((p for p in absolute.parents if (p / "distributed.yaml").is_file()), None)
+    place = absolute(path)
+    return next((p for p in place.parents if (p / "distributed.yaml").is_file()), None)
 
 
 def shown(path: Path, root: Path | None = None) -> str:
     """How a message names a file: relative to the project (or else to the current folder) when inside it."""
-    absolute = Path(os.path.abspath(path))
-    for base in (root and Path(os.path.abspath(root)), project_root(absolute), Path.cwd()):
-        if base and absolute.is_relative_to(base) and absolute != base:
-            return str(absolute.relative_to(base))
+    place = absolute(path)
+    for base in (root and absolute(root), project_root(place), Path.cwd()):
+        if base and place.is_relative_to(base) and place != base:
+            return str(place.relative_to(base))
     return str(path)
 
 
 def within(path: Path, root: Path | None) -> bool:
     """Whether following every symbolic link of `path` stays inside `root` (or inside its project, or folder)."""
-    absolute = Path(os.path.abspath(path))
-    base = Path(os.path.abspath(root)) if root else project_root(absolute)
-    if base is None or not absolute.is_relative_to(base):
-        base = absolute.parent
-    return absolute.resolve().is_relative_to(base.resolve())
+    place = absolute(path)
+    base = absolute(root) if root else project_root(place)
+    if base is None or not place.is_relative_to(base):
+        base = place.parent
+    return place.resolve().is_relative_to(base.resolve())
 
 
 def read_text(path: Path, faults: Faults, *, root: Path | None = None, hint: str = "") -> str | None:

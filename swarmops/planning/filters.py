@@ -193,7 +193,12 @@ FILTERS: dict[str, Callable[..., Any]] = {
 
 
 def _result(key: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, Mapping) and bool(value.get(key))
+    def test(value: Any) -> bool:
+        if isinstance(value, Undefined):
+            return bool(value)
+        return isinstance(value, Mapping) and bool(value.get(key))
+
+    return test
 
 
 # Of a task that was left out of the plan; those of tasks in the plan are decided on the host.

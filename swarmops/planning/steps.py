@@ -210,6 +210,8 @@ class HostPlanner:
         return value is True
 
     def _tags(self, item: Item) -> list[str]:
+        if "never" in item.tags:  # only a tag of its own wakes it
+            return sorted(item.tags)
         return sorted({*self.role.tags, *item.tags, self.role.name})
 
     def _arguments(self, item: Item, scope: Any) -> Made:

@@ -1,6 +1,6 @@
 """Whose value wins, and who said so.
 
-For a variable `port` of the role `redis`, from lowest to highest: the role's `vars`, what its role.py derives,
+For a variable `port` of the role `redis`, from lowest to highest: the role's `vars` (or what its role.py derives),
 `services.redis.port` of distributed.yaml, `redis_port` of groups and host, `-e redis_port=`. The role's own templates
 call it `port`, everybody else `redis_port`. A role's `vars` may be templates; everything else is data.
 """

@@ -285,7 +285,9 @@ class World:
             if run.troubles or run.silent:
                 scope.failed.add(role.name)
             if not isinstance(made, Mapping):
-                raise TypeError(f"vars(context) must return a map, not {describe(made)}")
+                raise ValueError(f"vars(context) must return a map, not {describe(made)}")
+            if twice := sorted(set(made) & set(role.vars)):
+                raise ValueError(f"'{twice[0]}' is in the role's vars already; give what is derived a name of its own")
             opened: dict[str, Any] = self.veil_secrets(self.open_data(made))
             return opened
         except UnknownSecret as e:

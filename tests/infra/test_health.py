@@ -165,7 +165,8 @@ def test_six_hosts_that_are_well_in_a_second(fleet: Fleet) -> None:
         assert data["state"] == "OK", {h: why(data, h) for h in NAMES}
         times.append((took, data["seconds"]))
     print("six healthy hosts: whole command, look itself:", times)
-    assert min(t for t, _ in times) < 2.0  # the aim is 1 s; this machine is shared
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others may be at work on this machine
+    assert min(t for t, _ in times) < min(5.0, 1.0 * busy)
     code, out, _, _ = fleet.run()
     assert code == 0 and out.splitlines()[-1].startswith("OK: 6 of 6 hosts are well")
     assert all(f"{n} " in out for n in NAMES)
@@ -268,7 +269,7 @@ def test_lost_packets_are_no_false_alarm(fleet: Fleet) -> None:
 
 def test_full_disk_is_named(fleet: Fleet) -> None:
     """F21."""
-    fleet.lab.fault("full", "browser-1", value=1_000_000)
+    fleet.lab.fault("full", "browser-1", value=100_000)
     data, _ = fleet.look("-l", "browser-1")
     assert data["exit"] == 2 and "disk: " in why(data, "browser-1") and "free" in why(data, "browser-1")
 
@@ -310,3 +311,9 @@ def test_out_is_written_whole(fleet: Fleet, tmp_path: Path) -> None:
 def test_an_unknown_service_is_told_with_a_hint(fleet: Fleet) -> None:
     code, out, err, _ = fleet.run("--service", "rediss")
     assert code == 2 and out == "" and "did you mean 'redis'?" in err
+
+
+def test_the_same_checks_as_test_cases(fleet: Fleet) -> None:
+    code = "from swarmops.health.testing import results_for as r; [(print(f), f.must_be_ok()) for f in r('.')]"
+    done = fleet.lab.exec(None, [sys.executable, "-c", code], cwd=fleet.root)
+    assert done.returncode == 0 and "redis-1/redis/redis answers" in done.stdout, done.stderr

@@ -122,9 +122,8 @@ def test_firewall_and_wireguard_work_in_hosts(fresh: Callable[..., Lab], lab_hos
     fresh("ai-1")
     host = lab_hosts["ai-1"]
     host.check_output("wireguard-go wg0 && ip address add 10.77.9.1/24 dev wg0 && ip link set wg0 up && wg show wg0")
-    host.check_output(
-        "echo 'table inet t { chain c { type filter hook input priority 0; tcp dport 9 ct state new drop; }; }' | nft -f -"
-    )
+    chain = "type filter hook input priority 0; tcp dport 9 ct state new drop;"
+    host.check_output(f"echo 'table inet t {{ chain c {{ {chain} }}; }}' | nft -f -")
     assert "ct state new drop" in host.check_output("nft list ruleset")
 
 
@@ -164,14 +163,23 @@ def test_exec_passes_input_output_and_exit_code(lab: Lab) -> None:
 
 
 def test_reboot_comes_back_with_its_files(healed: Lab) -> None:
-    healed.exec("browser-1", ["sh", "-c", "echo kept > /root/file; systemctl reboot"])
-    wait_for(lambda: boots(healed, "browser-1") == 2)
-    healed.wait(["browser-1"])
+    healed.exec("browser-1", ["sh", "-c", "echo kept > /root/file"])
+    booted = healed.exec("browser-1", ["cat", "/proc/sys/kernel/random/boot_id", "/proc/1/stat"]).stdout
+    healed.reboot(["browser-1"])
+    assert healed.exec("browser-1", ["cat", "/proc/sys/kernel/random/boot_id", "/proc/1/stat"]).stdout != booted
     assert healed.exec("browser-1", ["cat", "/root/file"]).stdout == "kept\n"
 
 
 def boots(lab: Lab, host: str) -> int:
     return next(h["boots"] for h in lab.status()["hosts"] if h["host"] == host)
+
+
+def ssh_is_active(lab: Lab, host: str) -> bool:
+    """From the console; False while there is none."""
+    try:
+        return lab.exec(host, ["systemctl", "is-active", "ssh"]).stdout == "active\n"
+    except LabError:
+        return False
 
 
 def state(lab: Lab, host: str) -> str:
@@ -232,9 +240,9 @@ def test_cut_from_one_other_host_only(healed: Lab) -> None:
 
 def test_a_cut_outlasts_a_reboot(healed: Lab) -> None:
     healed.fault("cut", "redis-1")
+    before = boots(healed, "redis-1")
     healed.exec("redis-1", ["systemctl", "reboot"])
-    wait_for(lambda: boots(healed, "redis-1") >= 2 and healed.status()["hosts"][3]["pid"])
-    wait_for(lambda: healed.exec("redis-1", ["systemctl", "is-active", "ssh"]).stdout == "active\n")
+    wait_for(lambda: boots(healed, "redis-1") == before + 1 and ssh_is_active(healed, "redis-1"))
     assert not reaches(healed, "redis-1")
     assert lossy(healed, "ai-1", "redis-1", 3) == 100
     healed.heal()

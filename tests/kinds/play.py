@@ -5,8 +5,6 @@ Called as `python3 play.py FOLDER` with {"bundle": path or null, "private": bool
 host name, so that users, rule sets and kernel settings are real but nobody else's.
 """
 
-# ruff: noqa: PTH, UP031
-
 import hashlib
 import http.server
 import json
@@ -15,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 WATCHED = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/hostname", "/var/lib/dpkg/status")
 
@@ -36,13 +35,12 @@ class Events:
 
 def play(case, folder):
     """One case: check, apply, apply again, and once more after `drift`. Returns what was seen."""
-    os.makedirs(folder, mode=0o700)
+    Path(folder).mkdir(mode=0o700)
     os.umask(0o077)
     for path, text in case.get("files", {}).items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as f:
-            f.write(text.encode("latin-1") if isinstance(text, str) else bytes(text))
-        os.chmod(path, 0o644)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(text.encode("latin-1"))
+        Path(path).chmod(0o644)
     for argv in case.get("before", []):
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     seen = {"check": None, "runs": []}
@@ -56,7 +54,7 @@ def play(case, folder):
             subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
         seen["runs"] += [once(case, folder), once(case, folder)]
     seen["then"] = [observe(look) for look in case.get("then", [])]
-    seen["left"] = [p for p in snapshot(folder) if ".swarmops" in os.path.basename(p)]
+    seen["left"] = [p for p in snapshot(folder) if ".swarmops" in Path(p).name]
     for argv in case.get("finally", []):
         subprocess.run(argv, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return seen
@@ -82,22 +80,13 @@ def once(case, folder, check=False):
 
 def snapshot(folder):
     """path -> all that a change would show."""
-    found = {}
-    for path in WATCHED:
-        if os.path.exists(path):
-            found[path] = sign(path)
-    for top, folders, files in os.walk(folder):
-        for name in folders + files:
-            found[os.path.join(top, name)] = sign(os.path.join(top, name))
-    return found
+    paths = [*Path(folder).rglob("*"), *filter(Path.exists, map(Path, WATCHED))]
+    return {str(path): sign(path) for path in paths}
 
 
 def sign(path):
-    s = os.lstat(path)
-    data = b""
-    if os.path.isfile(path) and not os.path.islink(path):
-        with open(path, "rb") as f:
-            data = f.read()
+    s = path.lstat()
+    data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
     return [s.st_mode, s.st_uid, s.st_gid, s.st_ino, s.st_mtime_ns, hashlib.sha256(data).hexdigest()]
 
 
@@ -115,13 +104,12 @@ def observe(look):
 
     s = os.lstat(path)
     names = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
-    seen = {"type": names.get(stat.S_IFMT(s.st_mode)), "mode": "%04o" % stat.S_IMODE(s.st_mode)}
+    seen = {"type": names.get(stat.S_IFMT(s.st_mode)), "mode": f"{stat.S_IMODE(s.st_mode):04o}"}
     seen["owner"], seen["group"] = pwd.getpwuid(s.st_uid).pw_name, grp.getgrgid(s.st_gid).gr_name
     if seen["type"] == "link":
-        seen["target"] = os.readlink(path)
+        seen["target"] = str(Path(path).readlink())
     elif seen["type"] == "file":
-        with open(path, "rb") as f:
-            seen["content"] = f.read().decode("latin-1")
+        seen["content"] = Path(path).read_bytes().decode("latin-1")
     return seen
 
 
@@ -171,7 +159,7 @@ def main():
     port = str(serve(top))
     seen = {}
     for i, (name, case) in enumerate(asked["cases"].items()):
-        folder = "%s/%d" % (top, i)
+        folder = f"{top}/{i}"
         try:
             seen[name] = play(filled(case, {"/TMP": folder, "PORT": port, "SELF": str(i)}), folder)
         except Exception:

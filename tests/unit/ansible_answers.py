@@ -11,6 +11,7 @@ import json
 import os
 import sys
 
+
 def answer(inventory: str, options: str, password: str) -> str:
     from ansible.cli import inventory as ansible
 

@@ -124,9 +124,8 @@ class Redis:
         shutil.rmtree(self.folder)
 
     def start(self, wait: bool = True) -> None:
-        if self.process and self.process.poll() is None:
-            return
-        self.process = subprocess.Popen(self.argv)
+        if self.process is None or self.process.poll() is not None:
+            self.process = subprocess.Popen(self.argv)
         end = time.monotonic() + 10
         while wait:
             try:

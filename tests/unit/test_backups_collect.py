@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -65,7 +66,7 @@ def test_one_dead_host_is_named_and_the_others_are_kept(tmp_path: Path, etc: Pat
     assert outcome.failures == ["dead-1: unreachable: no route to host"]
     assert not outcome.manifest["complete"] and manifest.good_hosts(outcome.manifest) == {"web-1"}
     report = verify(sets.load(outcome.path))
-    assert [f.host for f in report.bad] == ["dead-1", "dead-1"] or [f.host for f in report.bad] == ["dead-1"]
+    assert [f.host for f in report.bad] == ["dead-1"]
     assert not (outcome.path / "dead-1").exists()
 
 
@@ -203,11 +204,8 @@ def test_full_disk_names_host_path_and_free_bytes(tmp_path: Path, small_disk: Pa
     def filling(envelopes: dict) -> Iterator:
         for n, event in enumerate(play(envelopes["b-1"])):
             if n == 4:
-                with open(small_disk / "filler", "wb") as f:
-                    try:
-                        f.write(b"x" * (60 << 20))
-                    except OSError:
-                        pass
+                with contextlib.suppress(OSError), open(small_disk / "filler", "wb") as f:
+                    f.write(b"x" * (60 << 20))
             if event["e"] == "file":
                 event["size"] = 20 << 20
             yield "b-1", event

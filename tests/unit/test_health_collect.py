@@ -114,7 +114,8 @@ def of(verdict: Any, host: str, name: str) -> Result:
 
 
 def test_a_well_host(ssh: Ssh) -> None:
-    target = Target("a", ("base",), [*USUAL, check("tcp", source="controller", port=ssh.port)], ssh.access("a"))
+    far = check("tcp", source="controller", host="localhost", port=ssh.port)
+    target = Target("a", ("base",), [*USUAL, far], ssh.access("a"))
     seen: list[Result] = []
     verdict = look([target], ssh.known_hosts, services=["base"], on_result=seen.append)
     assert verdict.state is State.OK, [(r.name, r.detail) for r in verdict.hosts[0].results]
@@ -124,6 +125,16 @@ def test_a_well_host(ssh: Ssh) -> None:
         "agrees with the controller's" in of(verdict, "a", "clock").detail
         or "chrony" in of(verdict, "a", "clock").detail
     )
+
+
+def test_a_check_of_the_ssh_port_is_answered_by_the_login(ssh: Ssh) -> None:
+    """sshd 9.8 and later locks out who connects often and does not log in, so we never do."""
+    for port, state in ((ssh.port, State.OK), (free_port(), State.CRITICAL)):
+        asked = check("tcp", source="controller", name="ssh", host="127.0.0.1", port=port)
+        target = Target("a", ("base",), [asked], ssh.access("a", port))
+        assert target.here("controller") == []
+        verdict = look([target], ssh.known_hosts)
+        assert of(verdict, "a", "ssh").state is state and of(verdict, "a", "ssh").quiet is (state is not State.OK)
 
 
 def test_a_slow_check_costs_itself_only(ssh: Ssh) -> None:
@@ -273,4 +284,5 @@ def test_six_hosts_that_are_well_take_less_than_a_second(ssh: Ssh) -> None:
     verdict = look(found, ssh.known_hosts)
     assert verdict.state is State.OK
     print(f"six hosts in {verdict.seconds} s")
-    assert verdict.seconds < 2.0  # the aim is 1 s on an idle machine; this one is shared
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others may be at work on this machine
+    assert verdict.seconds < min(5.0, 1.0 * busy)

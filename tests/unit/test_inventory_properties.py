@@ -98,7 +98,7 @@ def inventories(draw: Any) -> dict[str, Any]:
         below = draw(st.lists(st.sampled_from(order[i + 1 :]), unique=True, max_size=2)) if order[i + 1 :] else []
         body: dict[str, Any] = {
             "hosts": {h: draw(values) for h in draw(st.lists(st.sampled_from(HOSTS), unique=True, max_size=4))},
-            "children": {child: None for child in below},
+            "children": dict.fromkeys(below),
             "vars": draw(values),
         }
         if draw(st.booleans()):
@@ -165,7 +165,9 @@ def test_the_last_origin_is_the_value(data: dict[str, Any]) -> None:
 
 
 plain_names = st.sampled_from([*GROUPS, *HOSTS, "all", "ungrouped", "localhost"])
-wild = st.sampled_from(["*", "web*", "*-1", "w?b", "*.lan", "[ab]", "~web-[0-9]+", "~.*", "~(a|db)", "x.lan", "nothing*"])
+wild = st.sampled_from(
+    ["*", "web*", "*-1", "w?b", "*.lan", "[ab]", "~web-[0-9]+", "~.*", "~(a|db)", "x.lan", "nothing*"]
+)
 subscripts = st.sampled_from(["", "", "", "[0]", "[-1]", "[1:]", "[0:1]", "[1:2]", "[5]", "[3:9]"])
 parts = st.builds(
     lambda sign, name, subscript: sign + (name if name[0] == "~" else name + subscript),

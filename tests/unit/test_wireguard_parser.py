@@ -149,6 +149,7 @@ def test_hosts_that_can_be_reached_peer_directly_by_single_addresses() -> None:
 def test_a_host_behind_nat_calls_the_hub_and_has_no_endpoint() -> None:
     assert peers("nat-1")["hub-1"]["keepalive"] == 25
     assert peers("nat-1")["hub-1"]["endpoint"] == "192.0.2.1:51820"
+    assert peers("hub-1")["nat-1"]["keepalive"] is None
     assert peers("hub-1")["nat-1"]["endpoint"] == ""
     assert peers("hub-1")["nat-1"]["allowed"] == ["10.77.0.3/32"]
     assert peers("nat-1")["hub-1"]["allowed"] == ["10.77.0.1/32", "10.77.0.2/32", "10.77.0.4/32"]

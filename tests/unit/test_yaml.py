@@ -105,7 +105,7 @@ def test_bombs_end_soon() -> None:
 
 def test_the_end_of_ansibles_own_reading(tmp_path: Path) -> None:
     """Plain scalars by the dozen, as PyYAML's safe loader (Ansible's base) makes them."""
-    words = "yes No ON off true ~ null 0x1F 0b11 0o7 017 08 1_000 1e3 1.5e+3 .inf -.INF .nan 1:30 190:20:30.15 +12 - 0.0"
+    words = "yes No ON off true ~ null 0x1F 0b11 0o7 017 08 1_000 1e3 1.5e+3 .inf -.INF .nan 1:30 190:20:30.15 +12 0.0"
     dates = ["2001-12-14", "2001-12-14t21:59:43.10-05:00", "2001-12-14 21:59:43"]
     for word in [*words.split(), *dates, "y", "n", "<", "<=", "0", "", "_1", "1_", "1__0", "-0x1", "0x", "1.", ".5"]:
         mine, said = read(f"a: {word}\n")
@@ -113,9 +113,13 @@ def test_the_end_of_ansibles_own_reading(tmp_path: Path) -> None:
         assert said == []
 
 
-scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8), st.dates())
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8), st.dates()
+)
 values = st.recursive(
-    scalars, lambda v: st.one_of(st.lists(v, max_size=3), st.dictionaries(st.text(max_size=4), v, max_size=3)), max_leaves=8
+    scalars,
+    lambda v: st.one_of(st.lists(v, max_size=3), st.dictionaries(st.text(max_size=4), v, max_size=3)),
+    max_leaves=8,
 )
 
 
@@ -153,6 +157,11 @@ def test_no_bytes_make_it_raise(data: bytes) -> None:
     with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
         Path(file.name).write_bytes(data)
         yaml.load(Path(file.name), Faults())
+
+
+def test_halves_of_characters() -> None:
+    assert read(r'a: "\ud83d\ude00 \U0001F600"')[0] == {"a": "\U0001f600 \U0001f600"}
+    assert read(r'a: "\ud83d"')[1][0].startswith("f.yaml:1:4: holds half a character")
 
 
 def test_json_numbers_and_escapes(tmp_path: Path) -> None:

@@ -13,12 +13,41 @@ from swarmops.model.yaml import Unsafe, Vaulted
 
 # What Ansible itself sets, and therefore leaves out of what it prints.
 INTERNAL = frozenset(
-    """ansible_async_path ansible_collection_name ansible_config_file ansible_dependent_role_names ansible_diff_mode
-    ansible_facts ansible_forks ansible_inventory_sources ansible_limit ansible_play_batch ansible_play_hosts
-    ansible_play_hosts_all ansible_play_role_names ansible_playbook_python ansible_role_name ansible_role_names
-    ansible_run_tags ansible_skip_tags ansible_verbosity ansible_version inventory_dir inventory_file
-    inventory_hostname inventory_hostname_short groups group_names hostvars playbook_dir play_hosts role_name
-    role_names role_path role_uuid""".split()
+    [
+        "ansible_async_path",
+        "ansible_collection_name",
+        "ansible_config_file",
+        "ansible_dependent_role_names",
+        "ansible_diff_mode",
+        "ansible_facts",
+        "ansible_forks",
+        "ansible_inventory_sources",
+        "ansible_limit",
+        "ansible_play_batch",
+        "ansible_play_hosts",
+        "ansible_play_hosts_all",
+        "ansible_play_role_names",
+        "ansible_playbook_python",
+        "ansible_role_name",
+        "ansible_role_names",
+        "ansible_run_tags",
+        "ansible_skip_tags",
+        "ansible_verbosity",
+        "ansible_version",
+        "inventory_dir",
+        "inventory_file",
+        "inventory_hostname",
+        "inventory_hostname_short",
+        "groups",
+        "group_names",
+        "hostvars",
+        "playbook_dir",
+        "play_hosts",
+        "role_name",
+        "role_names",
+        "role_path",
+        "role_uuid",
+    ]
 )
 
 
@@ -95,7 +124,9 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _tree(inventory: Inventory, wanted: set[str], hosts: dict[str, Any], groups: dict[str, Any] | None) -> dict[str, Any]:
+def _tree(
+    inventory: Inventory, wanted: set[str], hosts: dict[str, Any], groups: dict[str, Any] | None
+) -> dict[str, Any]:
     """The groups below one another. A group's or host's body stands where it is first met; later it is a name.
 
     With `groups` (their variables) nothing is left out; without, empty groups are, as Ansible does.

@@ -1,4 +1,4 @@
-"""An INI inventory file, with Ansible's own rules: `[group]`, `[group:vars]`, `[group:children]`, values on host lines."""
+"""An INI inventory file, by Ansible's own rules: `[group]`, `[group:vars]`, `[group:children]`, host lines."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _break_cycles(draft: Draft) -> None:
                 way.pop()
             elif state.get(child) == 1:
                 circle = [n for n, _ in way]
-                _cycle_fault(draft, circle[circle.index(child) :] + [child])
+                _cycle_fault(draft, [*circle[circle.index(child) :], child])
                 draft.groups[name].children.remove(child)
             elif child not in state:
                 state[child] = 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fnmatch
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from swarmops.model.faults import InputError, closest
 from swarmops.model.inventory.ranges import looks_like_host, split_port
 from swarmops.model.inventory.types import Host, Inventory
+from swarmops.model.textfile import shown
 
 LOCALHOST = ("127.0.0.1", "localhost", "::1")
 _PIECES = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
@@ -36,7 +37,7 @@ def select(inventory: Inventory, pattern: str | None = None) -> list[Host]:
         chosen = {name: host for name, host in chosen.items() if name not in never}
     if not chosen:
         what = f"'{pattern}' matches no host" if pattern is not None else "there is no host"
-        raise InputError.one(f"{what} of {inventory.path}", hint=_hint(inventory))
+        raise InputError.one(f"{what} of {shown(inventory.path)}", hint=_hint(inventory))
     return list(chosen.values())
 
 
@@ -84,11 +85,12 @@ def _named(inventory: Inventory, expression: str, part: str) -> list[Host]:
         return [_implicit(inventory, expression)]
     if not found and not groups and not wild and expression != "all":
         known = [*inventory.groups, *inventory.hosts]
-        raise InputError.one(f"'{part}' is neither a group nor a host of {inventory.path}", hint=closest(part, known))
+        sentence = f"'{part}' is neither a group nor a host of {shown(inventory.path)}"
+        raise InputError.one(sentence, hint=closest(part, known))
     return found
 
 
-def _matcher(expression: str):  # noqa: ANN202 - a bound method of re.Pattern
+def _matcher(expression: str) -> Callable[[str], object]:
     try:
         regex = expression[1:] if expression[0] == "~" else fnmatch.translate(expression)
         return re.compile(regex).match
@@ -108,8 +110,8 @@ def _subscript(hosts: list[Host], found: re.Match[str], part: str) -> list[Host]
 
 def _implicit(inventory: Inventory, name: str) -> Host:
     """The machine itself, when no inventory file names it; never part of a group."""
-    values = {**inventory.groups["all"].vars, "ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    return Host(name, vars=values, implicit=True)
+    own = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    return Host(name, vars={**inventory.groups["all"].vars, **own}, implicit=True)
 
 
 def _hint(inventory: Inventory) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -21,9 +20,7 @@ _IGNORED = re.compile(
 _SECTION = re.compile(r"^\[[^\[\]:,\s]+(?::\w+)?\]\s*(?:[#;].*)?$", re.M)
 
 
-def load(
-    path: Path, faults: Faults, *, root: Path | None = None, vault_password_file: Path | None = None
-) -> Inventory:
+def load(path: Path, faults: Faults, *, root: Path | None = None, vault_password_file: Path | None = None) -> Inventory:
     """The inventory at `path`: YAML, INI, an executable script, or a directory of them, with group_vars and host_vars.
 
     Every mistake is added to `faults`; what could be read is returned. `root` is the project: messages name files
@@ -55,7 +52,7 @@ def _source(path: Path, draft: Draft, above: set[Path], *, top: bool = False) ->
         draft.faults.add(mark, "", f"is a link to {real}, outside the project", "copy it into the project")
     else:
         try:
-            entries = sorted(os.listdir(path))
+            entries = sorted(entry.name for entry in path.iterdir())
         except OSError as e:
             draft.faults.add(mark, "", f"cannot be listed: {e.strerror}")
             return

@@ -12,6 +12,7 @@ from typing import Any
 from swarmops.model.faults import Mark
 from swarmops.model.inventory.draft import Draft, Given
 from swarmops.model.inventory.names import kind
+from swarmops.model.textfile import absolute
 from swarmops.model.yaml import Unsafe, Vaulted
 
 TIMEOUT = 60.0  # seconds a call may take
@@ -116,7 +117,10 @@ def _ask(path: Path, arguments: list[str], mark: Mark, draft: Draft) -> dict[str
     called = " ".join(arguments)
     try:
         done = subprocess.run(
-            [os.path.abspath(path), *arguments], capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL
+            [str(absolute(path)), *arguments],
+            capture_output=True,
+            timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         draft.faults.add(mark, called, f"gave no answer within {TIMEOUT:g} s")

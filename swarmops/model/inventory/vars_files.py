@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def read(folder: Path, draft: Draft, keys: vault.Keys) -> None:
         if not textfile.within(place, draft.root):
             draft.faults.add(mark, "", f"is a link to {place.resolve()}, outside the project")
             continue
-        listing = set(os.listdir(place))
+        listing = {entry.name for entry in place.iterdir()}
         for name, owner in owners.items():
             for file in _files_of(place, name, listing, draft):
                 _read_file(file, f"{kind} {name}", owner.files, draft, keys)
@@ -57,9 +56,8 @@ def _folder(place: Path, draft: Draft, depth: int) -> list[Path]:
     if not textfile.within(place, draft.root):
         draft.faults.add(mark, "", f"is a link to {place.resolve()}, outside the project")
         return found
-    for name in sorted(os.listdir(place)):
-        entry = place / name
-        ending = entry.suffix
+    for entry in sorted(place.iterdir()):
+        name, ending = entry.name, entry.suffix
         if name.startswith(".") or name.endswith("~"):
             continue
         if entry.is_dir():

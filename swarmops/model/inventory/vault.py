@@ -191,4 +191,3 @@ def _open(value: Any, path: str, keys: Keys, faults: Faults) -> Any:
         for key in value if isinstance(value, Map) else range(len(value)):
             value[key] = _open(value[key], path, keys, faults)
     return value
-

@@ -90,8 +90,11 @@ def _hosts(group: Group, entries: Map, draft: Draft) -> None:
         path = f"{group.name}.hosts"
         if not isinstance(pattern, str):
             raw = entries.raw_key(pattern)
-            sentence = "a host without a name" if pattern is None else f"{raw} is read as {kind(pattern)}, not as a name"
-            draft.faults.add(mark, path, sentence, f"write '{raw}' when it is the name" if pattern is not None else "")
+            if pattern is None:
+                draft.faults.add(mark, path, "a host without a name")
+            else:
+                sentence = f"{raw} is read as {kind(pattern)}, not as a name"
+                draft.faults.add(mark, path, sentence, f"write '{raw}' when it is the name")
             continue
         if values is not None and not isinstance(values, Map):
             sentence = f"a host's variables are a map, this is {kind(values)}"

@@ -9,7 +9,6 @@ SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".aut
 SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID,InvocationID"
 UP = ("active", "reloading", "refreshing")
 DISABLED = ("", "disabled", "linked", "masked", "masked-runtime", "static", "transient", "bad")
-SETTLE = 0.1  # seconds in which a service without a readiness message must not die again
 
 
 def full_name(name):
@@ -53,15 +52,19 @@ def is_up(shown):
     return shown["ActiveState"] in UP
 
 
-def must_be_up(names, since, system):
+def is_enabled(name, system):
+    """Asked of the links themselves: what a loaded unit shows can be older than they are."""
+    return system.run(["systemctl", "is-enabled", "-q", "--", name], ok=None).rc == 0
+
+
+def must_be_up(names, until, system):
     """Raise Failed unless all these units are up and stay so; a oneshot may be over, if it ended well.
 
-    A plain process counts as started as soon as it exists, so it is watched until `SETTLE` after `since`
-    (monotonic).
+    A plain process counts as started as soon as it exists, so it is watched until then (monotonic seconds).
     """
     shown = {name: show(name, system) for name in names}
     watched = [s for s in shown.values() if s.get("Type") in ("simple", "exec", "idle") and is_up(s)]
-    if _one_ends([int(s["MainPID"]) for s in watched if s.get("MainPID", "0") != "0"], since + SETTLE):
+    if _one_ends([int(s["MainPID"]) for s in watched if s.get("MainPID", "0") != "0"], until):
         system.forget("systemd")
         shown = {name: show(name, system) for name in names}
     for name, s in shown.items():

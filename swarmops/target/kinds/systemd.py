@@ -18,6 +18,8 @@ ARGS = {
 SHORT = "name"
 VERBS = {"started": "start", "stopped": "stop", "restarted": "restart", "reloaded": "reload-or-restart"}
 STARTS = ("started", "restarted", "reloaded")
+# Seconds after which a service without a readiness message must still be there.
+SETTLE = {"started": 0.05, "restarted": 0.15, "reloaded": 0.05}
 WAIT = 120  # seconds for a start job
 
 
@@ -51,7 +53,10 @@ def read(args, want, system):
         shown = units.show(name, system)
         if shown["LoadState"] == "not-found" and (args["enabled"] or args["state"] in STARTS):
             raise Missing("unit:" + name)
-        state.update((_key(names, name, k), v) for k, v in _state(name, shown, system).items())
+        found = _state(name, shown, system)
+        if args["enabled"] and shown["UnitFileState"] == "disabled":
+            found["enabled"] = units.is_enabled(name, system)
+        state.update((_key(names, name, k), v) for k, v in found.items())
     return state
 
 
@@ -70,18 +75,13 @@ def fix(args, want, state, system):
         system.run(["systemctl", "mask" if args["masked"] else "unmask", "-q", *wrong("masked")])
         system.forget("systemd")
     todo = wrong(args["state"] if args["state"] in ("restarted", "reloaded") else "running")
-    off, verb, since = wrong("enabled"), VERBS.get(args["state"]), time.monotonic()
-    if args["enabled"] and off:
-        _must_be_installable(off, system)
-    if args["enabled"] and off == todo and verb == "start":
-        verb = "enable --now"  # one call, and systemd reads its files once
-    elif off:
-        system.run(["systemctl", "enable" if args["enabled"] else "disable", "-q", *off])
-        system.forget("systemd")
+    if wrong("enabled"):
+        _enable(wrong("enabled"), args["enabled"], system)
+    since = time.monotonic()
     if todo:
-        _job(verb, todo, system)
+        _job(VERBS[args["state"]], todo, system)
     if todo and args["state"] in STARTS:
-        units.must_be_up(todo, since, system)
+        units.must_be_up(todo, since + SETTLE[args["state"]], system)
         system.memo("systemd.done", set).update((name, args["state"]) for name in todo)
 
 
@@ -113,17 +113,20 @@ def _state(name, shown, system):
     }
 
 
-def _must_be_installable(names, system):
+def _enable(names, on, system):
+    """Enabling makes links, which count at the next boot. `--root` makes them without a reload of all of systemd."""
     static = [name for name in names if units.show(name, system)["UnitFileState"] == "static"]
-    if static:
+    if on and static:
         raise Failed("%s has no [Install] section, so it cannot be enabled; leave `enabled` out" % static[0])
+    system.run(["systemctl", *(["--root=/", "enable"] if on else ["disable"]), "-q", *names])
+    system.forget("systemd")
 
 
 def _job(verb, names, system):
     failed = [name for name in names if units.show(name, system)["ActiveState"] == "failed"]
     if failed and verb != "stop":
         system.run(["systemctl", "reset-failed", *failed], ok=None)  # a start limit would refuse us
-    result = system.run(["systemctl", *verb.split(), *names], timeout=WAIT, ok=None)
+    result = system.run(["systemctl", verb, *names], timeout=WAIT, ok=None)
     system.forget("systemd")
     if result.rc:
         said = (result.stderr.strip() or "exit code %d" % result.rc).splitlines()[0]
