@@ -1,5 +1,8 @@
 """The environment of clients: every service's host and port, written once in distributed.yaml (S4-12)."""
 
+from swarmops.model.secrets import Secret
+from swarmops.planning.certificates import leaf, public_part
+
 NAMES = {  # service -> its name in the environment; others are called as they are
     "coordinator": "BACKEND",
     "npu": "NPU_WORKER",
@@ -14,18 +17,12 @@ def vars(context):
     redis = redis_of(context)
     settings = {"AUTOBOT_DEPLOYMENT_MODE": own["deployment"]["mode"]}
     for service, what in own["services"].items():
-        if "port" in what:
-            settings.update(endpoint(context, service, what["port"]))
-    settings.update(
-        {
-            "REDIS_HOST": redis["host"],
-            "REDIS_PORT": redis["port"],
-            "REDIS_USERNAME": own["redis_user"],
-            "REDIS_PASSWORD_FILE": own["password_file"],
-        }
-        if redis
-        else {}
-    )
+        default = f"{service.replace('-', '_')}_port"  # a role's own, where distributed.yaml names none
+        port = what.get("port") or own.get(default)
+        if port:
+            settings.update(endpoint(context, service, port))
+    if redis:
+        settings.update(connection(own, redis))
     settings.update({str(key): value for key, value in own["env"].items()})
     for key in settings:
         if not key.isidentifier() or not key.isascii():
@@ -34,7 +31,37 @@ def vars(context):
         "settings": settings,
         "redis_host": redis["host"] if redis else "",
         "redis_port": redis["port"] if redis else 6379,
+        "redis_tls": bool(redis and redis["tls"]),
+        **(certificates(context, own) if redis and redis["tls"] else {}),
     }
+
+
+def connection(own, redis):
+    """How a client connects to the primary Redis. The password is in a file, never in the environment."""
+    found = {
+        "REDIS_HOST": redis["host"],
+        "REDIS_PORT": redis["port"],
+        "REDIS_USERNAME": own["redis_user"],
+        "REDIS_PASSWORD_FILE": own["password_file"],
+    }
+    if redis["tls"]:
+        folder = own["tls_folder"]
+        found["REDIS_TLS"] = "true"
+        found.update(
+            {
+                f"REDIS_{n}": f"{folder}/{f}"
+                for n, f in (("CA", "ca.crt"), ("CERT", "client.crt"), ("KEY", "client.key"))
+            }
+        )
+    return found
+
+
+def certificates(context, own):
+    """This host's certificate as a client of Redis. While the CA is being rotated, both are trusted."""
+    before = context.store.previous("tls.ca")
+    key, certificate = leaf(str(own["ca"]), f"client {context.host.name}", (context.host.name,))
+    trusted = [public_part(str(own["ca"])), *([public_part(before.open())] if before else [])]
+    return {"tls_ca": "\n".join(trusted), "tls_cert": certificate, "tls_key": Secret("tls.ca", key)}
 
 
 def endpoint(context, service, port):
@@ -43,7 +70,7 @@ def endpoint(context, service, port):
     if service == "vnc":
         return {f"AUTOBOT_{name}_PORT": port}
     if service == "redis" and (redis := redis_of(context)):
-        hosts = redis["hosts"]
+        hosts, port = redis["hosts"], redis["port"]
     else:
         # Who runs it: the hosts of the role of this name, or of the group; else it is on this host's own loopback,
         # such as Ollama.
@@ -64,17 +91,26 @@ def address(context, host):
 
 
 def redis_of(context):
-    """Where the primary Redis listens for this host: the LAN where it does, else the tunnel."""
+    """Where the Redis hosts listen for this host, the primary first: on the LAN where they do, else in the tunnel."""
     if "redis" not in context.vars["infrastructure"]:
         return None
-    hosts = context.hosts_of("redis")
-    first = sorted(hosts, key=lambda host: bool(host.vars["redis_primary"]))
-    if not first:
+    hosts = sorted(context.hosts_of("redis"), key=lambda host: bool(host.vars["redis_primary"]))
+    if not hosts:
         return None
-    found = []
-    for host in first:
-        listening = list(host.vars["redis_listen_addresses"])
-        here = host.name == context.host.name
-        named = [a.lstrip("-") for a in listening]
-        found.append(LOOPBACK if here or not named else named[0])
-    return {"host": found[0], "hosts": found, "port": first[0].vars["redis_port"]}
+    found = [door(host, host.name == context.host.name) for host in hosts]
+    address, on_lan = found[0]
+    first = hosts[0].vars
+    return {
+        "host": address,
+        "hosts": [a for a, _ in found],
+        "port": first["redis_lan_port" if on_lan else "redis_port"],
+        "tls": on_lan and bool(first["redis_tls"]),  # loopback and the tunnel need none
+    }
+
+
+def door(host, here):
+    """(address, whether it is on the LAN) of a Redis host. Addresses in the tunnel are written with a `-`."""
+    listening = list(host.vars["redis_listen_addresses"])
+    if here or not listening:
+        return LOOPBACK, False
+    return listening[0].lstrip("-"), not listening[0].startswith("-")

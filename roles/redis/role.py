@@ -3,6 +3,10 @@
 import hashlib
 import ipaddress
 
+from swarmops.model.secrets import Secret
+from swarmops.planning.certificates import leaf, public_part
+
+LOOPBACK = "127.0.0.1"
 USERS = ("admin", "app", "health", "backup", "replica")
 
 
@@ -30,6 +34,21 @@ def vars(context):
         "mesh_unit": "swarmops-wg0.service" if mesh else "",
         "hashes": {user: " ".join(hashed(p) for p in both) for user, both in passwords.items()},
         "health_passwords": passwords["health"],
+        **(certificates(context, own) if own["tls"] else {}),
+    }
+
+
+def certificates(context, own):
+    """This host's certificate by the deployment's CA. While the CA is being rotated, both are trusted."""
+    host, before = context.host, context.store.previous("tls.ca")
+    names = [LOOPBACK, host.address, host.mesh_address, host.name, f"{host.name}.mesh", "localhost"]
+    key, certificate = leaf(str(own["ca"]), host.name, tuple(dict.fromkeys(n for n in names if n)))
+    trusted = [public_part(str(own["ca"])), *([public_part(before.open())] if before else [])]
+    return {
+        "tls_ca": "\n".join(trusted),
+        "tls_cert": certificate,
+        "tls_key": Secret("tls.ca", key),
+        "tls_address": LOOPBACK,
     }
 
 

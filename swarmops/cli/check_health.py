@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = click.Choice(["table", "json", "jsonl", "prometheus", "junit", "nagios"])
 PAUSE = "10"  # seconds between two looks
+LEAST = 2.0  # seconds for a look, however long planning took
 COLOURS = ("green", "yellow", "red", "cyan")  # by state
 
 
@@ -65,15 +66,16 @@ def command(
     from swarmops.health import collect
     from swarmops.model.faults import Faults
 
-    format_ = "json" if as_json else format_
+    began, format_ = time.monotonic(), "json" if as_json else format_
     project = open_project(tier, inventory, root)
     found = collect.targets(project, limit, service, Faults(), latency=latency)
     while True:
-        began = time.monotonic()
+        # The first deadline is that of the command: planning is part of it, as long as enough is left to look.
+        planned = time.monotonic() - began
         verdict = collect.look(
             found,
             project.state / "known_hosts",
-            deadline=deadline,
+            deadline=max(min(deadline, LEAST), deadline - planned),
             services=_services(project),
             on_result=_line if format_ == "jsonl" and not out else None,
         )
@@ -81,6 +83,7 @@ def command(
         if watch is None:
             return int(verdict.state)
         time.sleep(max(0.0, watch - (time.monotonic() - began)))
+        began = time.monotonic()
 
 
 def _services(project: Project) -> tuple[str, ...]:

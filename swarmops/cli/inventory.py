@@ -74,7 +74,9 @@ def one_host(inventory: Inventory, name: str) -> Host:
     """The host of that name. Raises InputError with the closest name."""
     from swarmops.model.faults import InputError, closest
 
+    from swarmops.model.textfile import shown
+
     if name not in inventory.hosts:
-        sentence = f"there is no host '{name}' in {inventory.path}"
+        sentence = f"there is no host '{name}' in {shown(inventory.path)}"
         raise InputError.one(sentence, hint=closest(name, inventory.hosts))
     return inventory.hosts[name]

@@ -91,13 +91,13 @@ def image(release: str, say: Callable[[str], None] = lambda line: None) -> Path:
             began = time.monotonic()
             say(f"building the {release} image once (debootstrap)")
             _build(release, images, ready)
-            _forget_older(ready)
+            forget_older(ready)
             say(f"image {ready.name} built in {time.monotonic() - began:.0f} s")
     return ready
 
 
-def _forget_older(ready: Path) -> None:
-    """Removes the images of earlier recipes that no lab stands on."""
+def forget_older(ready: Path) -> None:
+    """Removes the images (or repositories) of a release's earlier recipes that no lab stands on."""
     used = "".join(spec.read_text() for spec in STATE.glob("*/lab.json"))
     for old in ready.parent.glob(f"{ready.name.split('-')[0]}-*"):
         if old != ready and old.name not in used:

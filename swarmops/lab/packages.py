@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from swarmops.lab.image import mirror, scratch
+from swarmops.lab.image import forget_older, mirror, scratch
 from swarmops.lab.machine import STATE, LabError, locked, run
 
 # What `apt-get install` can find on a lab host; their dependencies come along.
@@ -44,6 +44,7 @@ def repository(root: Path, release: str, say: Callable[[str], None] = lambda lin
         if not ready.is_dir():
             say(f"downloading {len(PACKAGES.split())} packages and what they need for the hosts' apt")
             _download(root, release, stores, ready)
+            forget_older(ready)
     return ready
 
 

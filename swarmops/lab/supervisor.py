@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -118,9 +119,9 @@ class Supervisor:
 
     async def fault(self, kind: str, hosts: list[Host], value: float | None, other: str | None, off: bool) -> None:
         """Makes one kind of fault happen to hosts, or takes it away again."""
+        self.pick([other] if other else None)
         for host in hosts:
             if kind == "cut" and other:
-                self.pick([other])
                 (host.faults.cut_from.discard if off else host.faults.cut_from.add)(other)
             elif kind == "cut":
                 host.faults.cut = not off
@@ -166,16 +167,17 @@ class Supervisor:
             for host in hosts:
                 await host.answers(ask.get("within", 60))
             return
+        if do == "down":  # never has to wait for what else is going on
+            await self.down(bool(ask.get("now")))
+            return
         async with self.busy:
-            if do == "down":
-                await self.down(bool(ask.get("now")))
-            elif do in ("reset", "start"):
+            if do in ("reset", "start"):
                 async for event in self.reset(hosts) if do == "reset" else self.boot(hosts):
                     yield event
             elif do == "heal":
                 await self.heal(hosts)
             elif do in ("stop", "reboot"):
-                await asyncio.gather(*((h.stop() if do == "stop" else h.reboot()) for h in hosts))
+                await _all((h.stop() if do == "stop" else h.reboot()) for h in hosts)
             elif do == "fault":
                 await self.fault(ask["kind"], hosts, ask.get("value"), ask.get("other"), bool(ask.get("off")))
             else:
@@ -190,8 +192,20 @@ class Supervisor:
                     await _tell(writer, event)
             except LabError as e:
                 last = {"e": "error", "why": str(e)}
+            except ConnectionError:
+                raise
+            except (OSError, ValueError, KeyError, RuntimeError) as e:
+                traceback.print_exc()  # into supervisor.log
+                last = {"e": "error", "why": f"{type(e).__name__}: {e}"}
             await _tell(writer, last)
         writer.close()
+
+
+async def _all(things: Iterable[Awaitable[None]]) -> None:
+    """Does them together, all to their ends. Raises one LabError with what went wrong."""
+    ends = await asyncio.gather(*things, return_exceptions=True)
+    if wrong := [str(end) for end in ends if isinstance(end, BaseException)]:
+        raise LabError("\n".join(wrong))
 
 
 async def _tell(writer: asyncio.StreamWriter, event: Event) -> None:

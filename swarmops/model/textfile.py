@@ -20,7 +20,7 @@ _HIDDEN = re.compile(
 
 def absolute(path: Path) -> Path:
     """The absolute path with its links kept, so that messages name what the user wrote."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
+    return Path(os.path.abspath(path))
 
 
 def project_root(path: Path) -> Path | None:

@@ -18,8 +18,12 @@ from swarmops.model.placed import Map, Seq, Unsafe, Vaulted, plain
 from swarmops.model.textfile import hidden_characters, read_text, shown
 from swarmops.model.yamlbuild import MAX_DEPTH, Builder, Stop
 
+try:
+    from yaml.cyaml import CParser as Parser
+except ImportError:  # PyYAML without libyaml: five times slower
+    from yaml import SafeLoader as Parser  # type: ignore[assignment]
+
 __all__ = ["Map", "Seq", "Unsafe", "Vaulted", "load", "parse", "plain"]
-_Parser = getattr(yaml, "CParser", None) or yaml.SafeLoader
 
 
 def load(path: Path, faults: Faults, *, text: str | None = None, root: Path | None = None) -> Any:
@@ -40,7 +44,7 @@ def parse(text: str, file: str, faults: Faults) -> Any:
     """As `load`, of a text that was read and checked already; marks name `file`."""
     text = text.removeprefix("\ufeff")
     builder = Builder(file, faults)
-    parser = _Parser(text)
+    parser = Parser(text)
     try:
         node = builder.build(parser)
         return _with_numbers_of_json(node, _json(text)) if text.lstrip()[:1] == "{" else node

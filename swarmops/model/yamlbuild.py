@@ -146,8 +146,6 @@ class Builder:
             return Vaulted(text, self.mark(event)), None
         if tag and tag not in ("!unsafe", "!"):
             self.tag_fault(event)
-        if event.style == '"':
-            text = self.whole_characters(event)
         # Quotes make text, except after !unsafe: there Ansible resolves the text again.
         if not (event.implicit[0] or tag == "!unsafe") or not _maybe_special(text):
             return (Unsafe(text) if self.unsafe(event) else text), None
@@ -159,17 +157,6 @@ class Builder:
         if isinstance(value, str):
             return (Unsafe(value) if self.unsafe(event) else value), None
         return value, text
-
-    def whole_characters(self, event: Any) -> str:
-        """The text of an event, in which libyaml leaves escapes such as \\ud83d\\ude00 as two halves."""
-        text: str = event.value
-        if not any("\ud800" <= c <= "\udfff" for c in text):
-            return text
-        try:
-            return text.encode("utf-16", "surrogatepass").decode("utf-16")
-        except UnicodeDecodeError:
-            self.fault(event, "holds half a character (\\ud800 to \\udfff)", "write the character itself")
-            return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def tag_fault(self, event: Any) -> None:
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")

@@ -23,7 +23,7 @@ WORDS = ("mesh", "subnet", "controller", "any")
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
-class Opening(dict):  # type: ignore[type-arg]
+class Opening(dict[str, Any]):
     """One open port of one host, plain data: host, role, name, port (number or "8000-8010"), proto, via, sources,
     from. `sources` are networks in CIDR form, or ["any"]; `via` is mesh only where the fleet has a tunnel."""
 

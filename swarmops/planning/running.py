@@ -201,13 +201,13 @@ class Missing(Undefined):
         self._note()
         return iter(())
 
-    _fail_with_undefined_error = _note  # type: ignore[assignment]
-    __getitem__ = __call__ = _note  # type: ignore[assignment]
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __pos__ = _note  # type: ignore[assignment]
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _note  # type: ignore[assignment]
-    __pow__ = __rpow__ = _note  # type: ignore[assignment]
+    _fail_with_undefined_error = _note
+    __getitem__ = __call__ = _note
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __pos__ = _note
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _note
+    __pow__ = __rpow__ = _note
     __str__ = _text
-    __int__ = __len__ = _zero
+    __int__ = __len__ = _zero  # type: ignore[assignment]
     __float__ = _zero  # type: ignore[assignment]
     __bool__ = __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _none  # type: ignore[assignment]
     __iter__ = _no_items
@@ -224,10 +224,10 @@ class Silent(Missing):
             _runs[-1].silent = True
         return self
 
-    _fail_with_undefined_error = __getitem__ = __call__ = _note  # type: ignore[assignment]
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __pos__ = _note  # type: ignore[assignment]
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _note  # type: ignore[assignment]
-    __pow__ = __rpow__ = _note  # type: ignore[assignment]
+    _fail_with_undefined_error = __getitem__ = __call__ = _note
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __pos__ = _note
+    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _note
+    __pow__ = __rpow__ = _note
 
 
 def guard(value: str) -> str:

@@ -42,7 +42,7 @@ ANSIBLE = {
 }
 
 
-class View(Mapping):  # type: ignore[type-arg]
+class View(Mapping[str, Any]):
     """A scope as templates and role.py see it: a mapping."""
 
     __slots__ = ("_scope",)

@@ -8,84 +8,22 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from jinja2.utils import missing
-
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.inventory import Host
-from swarmops.model.network import PUBLIC_KEY, address, mesh_address
+from swarmops.model.network import PUBLIC_KEY
 from swarmops.model.project import SHARE, Project
 from swarmops.model.secrets import Secret, UnknownSecret
-from swarmops.planning import conditions, roles
+from swarmops.planning import placing
 from swarmops.planning.hostfaults import HostFaults
 from swarmops.planning.kinds_spec import describe
-from swarmops.planning.roles import Role
+from swarmops.planning.rolefile import last_line
+from swarmops.planning.roles import Role, known_roles
 from swarmops.planning.running import Run, SecretText, Silent, Trouble, note, running
-from swarmops.planning.templating import Fault, Templates
-from swarmops.planning.variables import SECTIONS, HostScope, RoleScope, View, not_set, open_data
+from swarmops.planning.templating import Templates
+from swarmops.planning.variables import SECTIONS, HostScope, RoleScope, not_set, open_data
+from swarmops.planning.views import OMIT, Context, HostVars, HostView
 
 SHORTEST = 8  # letters; a shorter secret may stand in any text by chance
-
-
-class HostView:
-    """A host as templates (`host`) and role.py (`context.host`) see it."""
-
-    def __init__(self, world: World, host: Host):
-        self.name = host.name
-        self.groups = host.groups
-        self.address = address(host)
-        self.mesh_address = mesh_address(host)
-        self._world = world
-
-    @property
-    def addresses(self) -> dict[str, str]:
-        """`lan`, and `mesh` where the host has an address in the tunnel."""
-        return {"lan": self.address, **({"mesh": self.mesh_address} if self.mesh_address else {})}
-
-    @property
-    def roles(self) -> list[str]:
-        return [role.name for role in self._world.roles_of(self.name)]
-
-    @property
-    def vars(self) -> View:
-        """Its variables, roles' ones as `<role>_<var>`."""
-        return View(self._world.scope(self.name))
-
-    def __repr__(self) -> str:
-        return f"<host {self.name}>"
-
-
-class Context:
-    """What `vars(context)` in a role.py is given. Plain reading; nothing in it changes anything."""
-
-    def __init__(self, world: World, scope: HostScope, role: Role):
-        self._world, self._scope = world, scope
-        self.role = role.name
-        self.project = world.project
-        self.host = world.views[scope.host.name]
-        self.hosts = list(world.views.values())
-        self.peers = world.peers
-        self.store = world.project.store
-        self._own = RoleScope(scope, role)
-        self.vars = View(self._own)  # the role's variables by short name, then all others
-
-    def value(self, name: str, default: Any = None) -> Any:
-        """A variable as the role's templates see it; `default` when it is not set."""
-        value = self._own.find(name)
-        return default if value is missing else value
-
-    def hosts_of(self, role: str) -> list[HostView]:
-        """The hosts that have the role."""
-        return [self._world.views[name] for name in self._world.hosts_of(role)]
-
-    @property
-    def reach(self) -> list[Any]:
-        """Who may reach which port of this host (`reach.Opening`)."""
-        return [o for o in self._world.openings if o.host == self.host.name]
-
-    @property
-    def openings(self) -> list[Any]:
-        """The same for all hosts."""
-        return self._world.openings
 
 
 class World:
@@ -98,20 +36,20 @@ class World:
         self.views = {name: HostView(self, host) for name, host in self.hosts.items()}
         paths = [project.root, SHARE, SHARE.parent.parent]
         self.templates = Templates([project.templates_path, *(p / "templates" for p in paths)], project.root)
-        self.known = roles.known_roles([project.roles_path, *(p / "roles" for p in paths)])
+        self.known = known_roles([project.roles_path, *(p / "roles" for p in paths)])
         self.sections = {name: project.distributed.section(name) for name in SECTIONS}
         self.services: dict[str, Any] = self.sections["services"]
         self.scopes: dict[str, HostScope] = {}
         self._role_scopes: dict[tuple[str, str], RoleScope] = {}
         self.roles: dict[str, Role] = {}
-        self._placed: dict[str, list[Role]] = {}
+        self.roles_on: dict[str, list[Role]] = {}
         self.placed = False
         self._secrets: dict[str, Secret] = {}
         self._opened: list[str] = []
         self.common = self._common()
-        self._load()
+        placing.load_roles(self)
         self.role_var_names = self._role_vars()
-        self._place()
+        placing.place(self)
         self.placed = True
         self._check_extra()
 
@@ -128,121 +66,15 @@ class World:
             "tier": self.project.tier,
         }
 
-    # -- roles
-
-    def _load(self) -> None:
-        """The roles of `infrastructure` and what they need, each read once."""
-        wanted = list(self.project.distributed.infrastructure)
-        for name in wanted:
-            if name not in self.known:
-                mark = self.project.distributed.mark("infrastructure", name)
-                hint = closest(name, self.known) or f"make roles/{name}/role.yaml"
-                self.faults.add(mark, f"infrastructure.{name}", f"there is no role '{name}'", hint)
-        queue = [name for name in wanted if name in self.known]
-        while queue:
-            name = queue.pop(0)
-            if name in self.roles:
-                continue
-            role = roles.load(self.known[name], self.templates, self.faults, project=self.project.root)
-            if role is None:
-                continue
-            self.roles[name] = role
-            queue += [need for need in role.needs if self._is_known(role, need, "needs")]
-            for other in role.after:
-                self._is_known(role, other, "after")
-        self._no_cycles()
-
-    def _is_known(self, role: Role, name: str, key: str) -> bool:
-        mark = role.needs_marks.get(name, role.mark)
-        if name == role.name:
-            self.faults.add(mark, key, f"{role.name} cannot come {'before' if key == 'needs' else 'after'} itself")
-            return False
-        if name not in self.known:
-            self.faults.add(mark, key, f"there is no role '{name}'", closest(name, self.known))
-        return name in self.known
-
-    def _no_cycles(self) -> None:
-        """Case 43: a circle of `needs` is printed as a -> b -> a, once."""
-        done: set[str] = set()
-
-        def visit(name: str, trail: list[str]) -> None:
-            if name in trail:
-                ring = [*trail[trail.index(name) :], name]
-                role = self.roles[ring[-2]]
-                mark = role.needs_marks.get(name, role.mark)
-                self.faults.add(mark, "needs", f"the roles need each other in a circle: {' -> '.join(ring)}")
-                return
-            if name in done or name not in self.roles:
-                return
-            for need in self.roles[name].needs:
-                if need != name:
-                    visit(need, [*trail, name])
-            done.add(name)
-
-        for name in self.roles:
-            visit(name, [])
-
-    def _place(self) -> None:
-        """Which roles each host has, what they need before them."""
-        direct: dict[str, list[str]] = {name: [] for name in self.hosts}
-        for role, pattern in self.project.distributed.infrastructure.items():
-            if role not in self.roles:
-                continue
-            try:
-                for host in self.project.inventory.select(pattern):
-                    direct.setdefault(host.name, []).append(role)
-            except InputError as e:
-                mark = self.project.distributed.mark("infrastructure", role)
-                for fault in e.faults.errors:  # a role may have no host; that a host's name is wrong shows here
-                    self.faults.warn(mark, f"infrastructure.{role}", fault.sentence, fault.hint)
-        rank = {name: i for i, name in enumerate(self.roles)}
-        for host, names in direct.items():
-            order: list[str] = []
-            for name in sorted(names, key=lambda n: rank[n]):
-                self._with_needs(name, order, [])
-            self._placed[host] = [r for n in order if self._holds(r := self.roles[n], host)]
-
-    def _with_needs(self, name: str, order: list[str], trail: list[str]) -> None:
-        if name in order or name in trail or name not in self.roles:
-            return
-        for need in self.roles[name].needs:
-            self._with_needs(need, order, [*trail, name])
-        order.append(name)
-
-    def _holds(self, role: Role, host: str) -> bool:
-        """A role's own `when`, which only the inventory may answer."""
-        if not role.when:
-            return True
-        try:
-            parts = conditions.compile_when(self.templates, role.when, (), {})
-        except Fault as e:
-            self.faults.add(e.trouble.mark, "when", e.trouble.sentence, e.trouble.hint)
-            return False
-        for part in parts:
-            if part.facts:
-                said = "a role's `when` is decided before any host is asked"
-                self.faults.add(part.mark, "when", said, "put facts into the tasks' `when`")
-                return False
-        scope = self.role_scope(self.scope(host), role)
-
-        def value_of(text: Any) -> Any:
-            made, run = self.templates.value(text, scope, text.mark)
-            self.report(host, "when", run.troubles, role, scope)
-            return made
-
-        return conditions.decide(parts, (), value_of).wanted
-
     def roles_of(self, host: str) -> list[Role]:
         """The roles of a host, in the order in which they are applied."""
-        return self._placed.get(host, [])
+        return self.roles_on.get(host, [])
 
     def hosts_of(self, role: str) -> list[str]:
         """The names of the hosts that have a role. Templates call this too."""
         if role not in self.known and role not in self.project.distributed.infrastructure:
             note(f"there is no role '{role}'", closest(role, self.known))
-        return [name for name, placed in self._placed.items() if any(r.name == role for r in placed)]
-
-    # -- values
+        return [name for name, placed in self.roles_on.items() if any(r.name == role for r in placed)]
 
     def scope(self, host: str) -> HostScope:
         if host not in self.scopes:
@@ -297,7 +129,7 @@ class World:
                 self.faults.add(fault.mark, fault.path, fault.sentence, fault.hint)
         except Exception as e:  # a role is the user's file: whatever is wrong in it is a fault of theirs
             if not run.silent:
-                mark = Mark(file, roles._last_line(e, role.folder / "role.py"))
+                mark = Mark(file, last_line(e, role.folder / "role.py"))
                 words = str(e) if isinstance(e, ValueError) else f"fails with {type(e).__name__}: {e}"
                 self.host_faults.add(scope.host.name, mark, "vars", words)
         scope.failed.add(role.name)
@@ -377,31 +209,3 @@ class World:
                     hint = "it is registered by a task: only `when` can ask it, on the host"
             where = "" if trouble.mark.file.startswith("templates/") or "/templates/" in trouble.mark.file else path
             self.host_faults.add(host, trouble.mark, where, sentence, hint)
-
-
-class HostVars(Mapping):  # type: ignore[type-arg]
-    """`hostvars`: every host's variables, looked up when asked."""
-
-    def __init__(self, world: World):
-        self._world = world
-
-    def __getitem__(self, name: str) -> View:
-        if name not in self._world.hosts:
-            raise KeyError(name)
-        return View(self._world.scope(name))
-
-    def __iter__(self) -> Any:
-        return iter(self._world.hosts)
-
-    def __len__(self) -> int:
-        return len(self._world.hosts)
-
-
-class _Omit:
-    """Ansible's `omit`: the argument as if it were not written."""
-
-    def __repr__(self) -> str:
-        return "omit"
-
-
-OMIT = _Omit()

@@ -60,7 +60,7 @@ class Context:
             out, err = child.communicate(timeout=max(0.01, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             child.kill()
-            raise TimeoutError(argv[0] + " did not end in time")
+            raise TimeoutError(argv[0] + " did not end")
         return child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
@@ -89,7 +89,7 @@ def results(checks, context, limit=None):
         within = min(float(check.get("within") or WITHIN), limit or 3600.0)
         deadline = time.monotonic() + within
         still[number] = (deadline, within)
-        look = threading.Thread(target=_look, args=(number, check, context, deadline, ended), daemon=True)
+        look = threading.Thread(target=_look, args=(number, check, context, within, ended), daemon=True)
         try:
             look.start()
         except RuntimeError as e:  # no more threads to be had on this host
@@ -105,13 +105,13 @@ def results(checks, context, limit=None):
             yield dict(found, e="check", id=checks[number]["id"])
 
 
-def _look(number, check, context, deadline, ended):
+def _look(number, check, context, within, ended):
     """Run one probe in this thread; whatever it raises becomes its finding."""
     began = time.perf_counter()
     try:
-        found = _probe(check, context, deadline)
+        found = _probe(check, context, time.monotonic() + within)
     except (TimeoutError, socket.timeout) as e:  # two classes before Python 3.10
-        found = {"ok": False, "timeout": True, "detail": str(e) or "no answer in time"}
+        found = {"ok": False, "timeout": True, "detail": "%s within %g s" % (str(e) or "no answer", within)}
     except OSError as e:
         found = {"ok": False, "detail": _words(e)}
     except Exception as e:

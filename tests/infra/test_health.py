@@ -44,7 +44,7 @@ checks:
 """,
     "ai": f"""
 checks:
-  - {{name: redis can be reached, tcp: {{host: "{ADDRESS["redis-1"]}", port: 6379}}, service: redis}}
+  - {{name: redis can be reached, tcp: {{host: "{ADDRESS["redis-1"]}", port: 6379}}, within: 2s, service: redis}}
 """,
     "mesh": """
 checks:

@@ -49,8 +49,20 @@ AllowAgentForwarding no
 KexAlgorithms sntrup761x25519-sha512@openssh.com,curve25519-sha256
 MACs hmac-sha2-512-etm@openssh.com
 """
-UNIT = "[Unit]\nDescription=x\n[Service]\nExecStart=/opt/not/here --x\nRestart=always\n[Install]\nWantedBy=multi-user.target\n"
-WG = "[Interface]\nListenPort = 51820\n[Peer]\nPublicKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\nAllowedIPs = 10.77.0.2/32\n"
+UNIT = """[Unit]
+Description=x
+[Service]
+ExecStart=/opt/not/here --x
+Restart=always
+[Install]
+WantedBy=multi-user.target
+"""
+WG = """[Interface]
+ListenPort = 51820
+[Peer]
+PublicKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
+AllowedIPs = 10.77.0.2/32
+"""
 UFW = "*filter\n:ufw-user-input - [0:0]\n-A ufw-user-input -p tcp --dport 22 -s 192.0.2.1 -j ACCEPT\nCOMMIT\n"
 
 

@@ -1,7 +1,8 @@
 """What the real ansible-inventory says: one program for many inventories, because importing Ansible takes its time.
 
-`ansible_answers.py VAULT_PASSWORD_FILE OPTIONS,OPTIONS... INVENTORY...` prints {inventory: {options: output}}. Ansible may run once only
-in a process, so each run is a fork of the one that has imported it. The password is used for names with "vault".
+`ansible_answers.py VAULT_PASSWORD_FILE OPTIONS,OPTIONS... INVENTORY...` prints {inventory: {options: output}}.
+Ansible may run once only in a process, so each run is a fork of the one that has imported it. The password is used
+for names with "vault".
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def check(probe: str, within: float = 1.0, source: str = "host", name: str = "",
     return {**made, "from": source, "service": "base"}
 
 
-USUAL = [check("disk"), check("memory"), check("clock"), check("load")]
+USUAL = [check("disk"), check("memory"), check("clock")]
 
 
 @contextlib.contextmanager
@@ -119,8 +119,8 @@ def test_a_well_host(ssh: Ssh) -> None:
     seen: list[Result] = []
     verdict = look([target], ssh.known_hosts, services=["base"], on_result=seen.append)
     assert verdict.state is State.OK, [(r.name, r.detail) for r in verdict.hosts[0].results]
-    assert [r.name for r in verdict.hosts[0].results] == ["reach", "disk", "memory", "clock", "load", "tcp"]
-    assert len(seen) == 6 and of(verdict, "a", "tcp").source == "controller"
+    assert [r.name for r in verdict.hosts[0].results] == ["reach", "disk", "memory", "clock", "tcp"]
+    assert len(seen) == 5 and of(verdict, "a", "tcp").source == "controller"
     assert (
         "agrees with the controller's" in of(verdict, "a", "clock").detail
         or "chrony" in of(verdict, "a", "clock").detail

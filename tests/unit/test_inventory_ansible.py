@@ -17,7 +17,13 @@ from swarmops.model.yaml import plain
 HERE = Path(__file__).parent
 FOLDER = HERE / "inventories"
 PASSWORD = FOLDER / "vault_password.txt"
-NAMES = sorted(p.name for p in FOLDER.iterdir() if p != PASSWORD)
+SHIPPED = HERE.parent.parent / "inventory"
+PATHS = {p.name: p for p in sorted(FOLDER.iterdir()) if p != PASSWORD} | {
+    f"shipped {p.name}": p
+    for p in SHIPPED.iterdir()
+    if p.name != "examples"  # those are whole projects
+}
+NAMES = list(PATHS)
 VAULT = {"vault_file", "vaulted.yaml"}
 
 Answers = dict[str, dict[str, str]]
@@ -27,12 +33,12 @@ def environment(home: Path) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C.UTF-8", "ANSIBLE_LOCALHOST_WARNING": "0"}
 
 
-def ask(paths: list[Path], options: str, home: Path) -> Answers:
+def ask(paths: dict[str, Path], options: str, home: Path) -> Answers:
     """Ansible's answers, asked for by two processes at once."""
     start = [sys.executable, str(HERE / "ansible_answers.py"), str(PASSWORD), options]
     running = [
         subprocess.Popen(
-            [*start, *map(str, paths[half::2])],
+            [*start, *map(str, list(paths.values())[half::2])],
             cwd=home,  # an empty folder: Ansible also reads group_vars of the current one
             env=environment(home),
             stdout=subprocess.PIPE,
@@ -43,28 +49,28 @@ def ask(paths: list[Path], options: str, home: Path) -> Answers:
     found: Answers = {}
     for process in running:
         found.update(json.loads(process.communicate(timeout=120)[0]))
-    return {Path(path).name: answers for path, answers in found.items()}
+    return {name: found[str(path)] for name, path in paths.items()}
 
 
 @pytest.fixture(scope="session")
 def ansible(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     options = "--list,--list --yaml,--list --export,--graph,--graph --vars"
-    return ask([FOLDER / name for name in NAMES], options, tmp_path_factory.mktemp("ansible"))
+    return ask(PATHS, options, tmp_path_factory.mktemp("ansible"))
 
 
 @pytest.fixture(scope="session")
 def of_exports(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """What Ansible says of our exports."""
     folder = tmp_path_factory.mktemp("exports")
-    paths = [folder / f"{name}.yaml" for name in NAMES]
-    for name, path in zip(NAMES, paths, strict=True):
+    paths = {name: folder / f"{name.replace(' ', '-')}.yaml" for name in NAMES}
+    for name, path in paths.items():
         path.write_text(export.to_yaml(export.exported(ours(name))))
     return ask(paths, "--list,--graph --vars", tmp_path_factory.mktemp("ansible"))
 
 
 def ours(name: str) -> Inventory:
     faults = Faults()
-    inventory = load(FOLDER / name, faults, vault_password_file=PASSWORD if name in VAULT else None)
+    inventory = load(PATHS[name], faults, vault_password_file=PASSWORD if name in VAULT else None)
     assert not faults.errors, "\n".join(map(str, faults.errors))
     return inventory
 
@@ -125,11 +131,11 @@ def test_yaml_list_agrees(name: str, ansible: Answers) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_export_is_the_same_inventory(name: str, ansible: Answers, of_exports: Answers) -> None:
-    first, second = (json.loads(said["--list"]) for said in (ansible[name], of_exports[f"{name}.yaml"]))
+    first, second = (json.loads(said["--list"]) for said in (ansible[name], of_exports[name]))
     if name in VAULT:  # --list shows vault texts sealed, and each sealing is another; here Ansible opens them
         first, second = (
             [line for line in said["--graph --vars"].splitlines() if "{list" not in line]  # those it does not open
-            for said in (ansible[name], of_exports[f"{name}.yaml"])
+            for said in (ansible[name], of_exports[name])
         )
         assert second == first
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,20 @@ def test_vault_texts_are_never_printed() -> None:
         ):
             code, out, said = run(verb, *arguments, *path)
             assert code == 0 and out and "s3cret" not in out + said and "labelled" not in out + said
+
+
+def test_what_the_docs_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes the files of docs/inventory.md and runs its commands."""
+    text = (Path(__file__).parent.parent.parent / "docs/inventory.md").read_text()
+    for block in re.findall(r"```yaml\n# (\S+)\n(.*?)```", text, re.S):
+        path = tmp_path / block[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{block[1]}")
+    (tmp_path / "distributed.yaml").write_text("version: 1\n")
+    monkeypatch.chdir(tmp_path)
+    sessions = "".join(re.findall(r"```console\n(.*?)```", text, re.S))
+    runs = re.findall(r"^\$ swarmops (\S+) (.*)\n((?:(?!\$ ).*\n)*)", sessions, re.M)
+    assert len(runs) >= 3
+    for verb, arguments, wanted in runs:
+        _, out, said = run({"inventory": inventory_verb, "vars": vars_verb}[verb], *arguments.split())
+        assert (out or said).strip() == wanted.strip()

@@ -140,7 +140,7 @@ MAGIC = {"inventory_file", "inventory_dir", "inventory_hostname", "inventory_hos
 
 
 @given(inventories())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 def test_hosts_get_what_ansible_gives_them(data: dict[str, Any]) -> None:
     mine, their = ours(data), theirs(data)
     assert {n: g.depth for n, g in mine.groups.items()} == {n: g.depth for n, g in their.groups.items()}
@@ -155,7 +155,7 @@ def test_hosts_get_what_ansible_gives_them(data: dict[str, Any]) -> None:
 
 
 @given(inventories())
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 def test_the_last_origin_is_the_value(data: dict[str, Any]) -> None:
     for host in ours(data).hosts.values():
         assert host.vars.keys() == host.why.keys()
@@ -178,7 +178,7 @@ parts = st.builds(
 
 
 @given(inventories(), st.lists(parts, min_size=1, max_size=4), st.sampled_from([":", ","]))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 def test_patterns_select_what_ansible_selects(data: dict[str, Any], chosen: list[str], between: str) -> None:
     mine, their = ours(data), theirs(data)
     if between == ":" and any(p.lstrip("&!")[0] == "~" for p in chosen):
@@ -203,7 +203,7 @@ def test_patterns_select_what_ansible_selects(data: dict[str, Any], chosen: list
 
 
 @given(inventories(), st.lists(plain_names, min_size=1, max_size=3))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 def test_exclusion_and_intersection_are_those_of_sets(data: dict[str, Any], chosen: list[str]) -> None:
     inventory = ours(data)
     everyone = {host.name for host in inventory.select("all")}

@@ -18,6 +18,11 @@ from swarmops.model import yaml
 from swarmops.model.faults import Faults, InputError, Mark
 
 
+def ansibles(text: str) -> Any:
+    """What PyYAML makes of it by libyaml: the base of Ansible's loader."""
+    return pyyaml.load(text, Loader=pyyaml.CSafeLoader)
+
+
 def read(text: str) -> tuple[Any, list[str]]:
     faults = Faults()
     return yaml.parse(text, "f.yaml", faults), [str(f) for f in faults]
@@ -44,8 +49,8 @@ def test_keys_that_are_not_text_keep_what_was_written() -> None:
 def test_merge_keys_as_in_pyyaml_with_their_places() -> None:
     text = "a: &a {p: 1, q: 2}\nb: &b {q: 3, r: 4}\nc: {z: 0, <<: [*a, *b], r: 9}\nd: {p: x, <<: *a}\n"
     data, said = read(text)
-    assert said == [] and data == pyyaml.safe_load(text)
-    assert [list(data[k]) for k in "cd"] == [list(pyyaml.safe_load(text)[k]) for k in "cd"]
+    assert said == [] and data == ansibles(text)
+    assert [list(data[k]) for k in "cd"] == [list(ansibles(text)[k]) for k in "cd"]
     assert data["c"].key_mark("p").line == 1 and data["c"].key_mark("r").line == 3 and data["c"]["q"] == 2
 
 
@@ -73,7 +78,7 @@ def test_vault_and_unsafe_are_the_only_tags() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: b: c\n", "f.yaml:1:5: is not YAML: mapping values are not allowed here"),
+        ("a: b: c\n", "f.yaml:1:5: is not YAML: mapping values are not allowed in"),
         ("a: [1\nb: 2\n", "f.yaml:2:2: is not YAML"),
         ("a: {{ x }}\n", "f.yaml:1:5: a key must be a text, not a list or a map (quote a text that begins with { or ["),
         ("a: *x\n", "f.yaml:1:4: *x has no anchor &x before it"),
@@ -109,7 +114,7 @@ def test_the_end_of_ansibles_own_reading(tmp_path: Path) -> None:
     dates = ["2001-12-14", "2001-12-14t21:59:43.10-05:00", "2001-12-14 21:59:43"]
     for word in [*words.split(), *dates, "y", "n", "<", "<=", "0", "", "_1", "1_", "1__0", "-0x1", "0x", "1.", ".5"]:
         mine, said = read(f"a: {word}\n")
-        assert repr(yaml.plain(mine)) == repr(pyyaml.safe_load(f"a: {word}\n")), word
+        assert repr(yaml.plain(mine)) == repr(ansibles(f"a: {word}\n")), word
         assert said == []
 
 
@@ -133,7 +138,7 @@ def test_what_pyyaml_writes_is_read_back(data: dict[str, Any], flow: bool) -> No
     text = pyyaml.dump(data, Dumper=NoAliases, default_flow_style=flow, allow_unicode=flow)
     found, said = read(text)
     assert said == []
-    assert repr(yaml.plain(found) or {}) == repr(pyyaml.safe_load(text) or {})
+    assert repr(yaml.plain(found) or {}) == repr(ansibles(text) or {})
 
 
 @given(st.text(alphabet="ab:-{}[],&*!<>'\"|#% \n\t01", max_size=40))
@@ -141,7 +146,7 @@ def test_what_pyyaml_writes_is_read_back(data: dict[str, Any], flow: bool) -> No
 def test_no_text_makes_it_raise(text: str) -> None:
     found, said = read(text)
     try:
-        theirs = pyyaml.safe_load(text)
+        theirs = ansibles(text)
     except (pyyaml.YAMLError, ValueError, TypeError):
         assert said or found is None or text  # we are allowed to be kinder only where PyYAML's keys cannot be hashed
     else:
@@ -160,8 +165,8 @@ def test_no_bytes_make_it_raise(data: bytes) -> None:
 
 
 def test_halves_of_characters() -> None:
-    assert read(r'a: "\ud83d\ude00 \U0001F600"')[0] == {"a": "\U0001f600 \U0001f600"}
-    assert read(r'a: "\ud83d"')[1][0].startswith("f.yaml:1:4: holds half a character")
+    assert read(r'a: "\U0001F600"')[0] == {"a": "\U0001f600"}
+    assert "is not YAML: found invalid Unicode" in read(r'a: "\ud83d"')[1][0]
 
 
 def test_json_numbers_and_escapes(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def check(inventory: Inventory, faults: Faults) -> None:
     """Connection variables (cases 18-21, 28, 30, 37, 40, 41), host names that differ by case only (27), `{{` (59)."""
     _names_by_case(inventory, faults)
     seen: set[int] = set()
-    for owner in (*inventory.groups.values(), *inventory.hosts.values()):
+    for owner in inventory.owners():
         for layer in (owner.own, owner.files):
             for name, origins in layer.items():
                 for origin in origins:

@@ -43,7 +43,8 @@ class Draft:
 
     def add_group(self, name: Any, mark: Mark, raw: str | None = None) -> Group | None:
         """The group of that name, made when it is new; None and a fault when the name is none."""
-        if (known := self.groups.get(name)) if isinstance(name, str) else None:
+        known = self.groups.get(name) if isinstance(name, str) else None
+        if known is not None:
             if not known.mark.line:
                 known.mark = mark
             return known

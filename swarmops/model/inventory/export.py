@@ -12,43 +12,15 @@ from swarmops.model.inventory.vault import Opened
 from swarmops.model.yaml import Unsafe, Vaulted
 
 # What Ansible itself sets, and therefore leaves out of what it prints.
-INTERNAL = frozenset(
-    [
-        "ansible_async_path",
-        "ansible_collection_name",
-        "ansible_config_file",
-        "ansible_dependent_role_names",
-        "ansible_diff_mode",
-        "ansible_facts",
-        "ansible_forks",
-        "ansible_inventory_sources",
-        "ansible_limit",
-        "ansible_play_batch",
-        "ansible_play_hosts",
-        "ansible_play_hosts_all",
-        "ansible_play_role_names",
-        "ansible_playbook_python",
-        "ansible_role_name",
-        "ansible_role_names",
-        "ansible_run_tags",
-        "ansible_skip_tags",
-        "ansible_verbosity",
-        "ansible_version",
-        "inventory_dir",
-        "inventory_file",
-        "inventory_hostname",
-        "inventory_hostname_short",
-        "groups",
-        "group_names",
-        "hostvars",
-        "playbook_dir",
-        "play_hosts",
-        "role_name",
-        "role_names",
-        "role_path",
-        "role_uuid",
-    ]
-)
+_INTERNAL = """
+ansible_async_path ansible_collection_name ansible_config_file ansible_dependent_role_names ansible_diff_mode
+ansible_facts ansible_forks ansible_inventory_sources ansible_limit ansible_play_batch ansible_play_hosts
+ansible_play_hosts_all ansible_play_role_names ansible_playbook_python ansible_role_name ansible_role_names
+ansible_run_tags ansible_skip_tags ansible_verbosity ansible_version inventory_dir inventory_file
+inventory_hostname inventory_hostname_short groups group_names hostvars playbook_dir play_hosts role_name
+role_names role_path role_uuid
+"""
+INTERNAL = frozenset(_INTERNAL.split())
 
 
 def host_vars(host: Host) -> dict[str, Any]:
@@ -111,8 +83,8 @@ def exported(inventory: Inventory, only: Iterable[str] | None = None) -> dict[st
     for name in wanted:
         host = inventory.hosts[name]
         folded: dict[str, Any] = {}
-        for group in ("all", *host.groups):
-            folded.update(groups[group])
+        for above in ("all", *host.groups):
+            folded.update(groups[above])
         folded.pop("ansible_group_priority", None)
         own = host.own.keys() | host.files.keys()
         values = host_vars(host)

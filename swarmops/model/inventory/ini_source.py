@@ -138,7 +138,9 @@ class _Reader:
         names, port = ranges.expand(pattern, self.mark(), group.name, self.draft.faults)
         for name in names:
             host = self.draft.add_host(name, group, self.mark(), port)
-            for key, (value, mark) in values.items() if host else ():
+            if host is None:
+                continue
+            for key, (value, mark) in values.items():
                 self.draft.set_host_var(host, key, Given(value, mark))
 
     def inline(self, tokens: list[str], group: Group) -> dict[str, tuple[Any, Mark]]:

@@ -83,7 +83,7 @@ def _set_depths(inventory: Inventory) -> None:
 
 
 def _open_vaults(draft: Draft, keys: vault.Keys) -> None:
-    for owner in (*draft.groups.values(), *draft.hosts.values()):
+    for owner in draft.inventory.owners():
         for layer in (owner.own, owner.files):
             for name, origins in layer.items():
                 layer[name] = [vault.opened_origin(o, f"{owner.name}.{name}", keys, draft.faults) for o in origins]

@@ -13,202 +13,38 @@ _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _SECTIONS = ("hosts", "vars", "children")
 
-# The variables with which Ansible reaches hosts (connections ssh, paramiko and local; become; shells).
-CONNECTION_NAMES = frozenset(
-    f"ansible_{name}"
-    for name in [
-        "host",
-        "port",
-        "user",
-        "password",
-        "connection",
-        "connection_timeout",
-        "timeout",
-        "command_timeout",
-        "ssh_host",
-        "ssh_port",
-        "ssh_user",
-        "ssh_pass",
-        "ssh_password",
-        "ssh_private_key",
-        "ssh_private_key_file",
-        "ssh_private_key_passphrase",
-        "private_key_file",
-        "private_key",
-        "private_key_passphrase",
-        "ssh_common_args",
-        "ssh_extra_args",
-        "ssh_args",
-        "ssh_executable",
-        "sftp_executable",
-        "scp_executable",
-        "sftp_extra_args",
-        "scp_extra_args",
-        "sftp_batch_mode",
-        "ssh_pipelining",
-        "pipelining",
-        "ssh_retries",
-        "ssh_timeout",
-        "ssh_transfer_method",
-        "ssh_host_key_checking",
-        "host_key_checking",
-        "ssh_use_tty",
-        "ssh_verbosity",
-        "ssh_agent",
-        "ssh_pkcs11_provider",
-        "pkcs11_provider",
-        "ssh_password_mechanism",
-        "ssh_control_path",
-        "ssh_control_path_dir",
-        "control_path",
-        "control_path_dir",
-        "sshpass_prompt",
-        "become",
-        "become_user",
-        "become_pass",
-        "become_password",
-        "become_method",
-        "become_exe",
-        "become_flags",
-        "become_plugin",
-        "sudo_exe",
-        "sudo_flags",
-        "sudo_pass",
-        "sudo_password",
-        "sudo_chdir",
-        "su_exe",
-        "su_flags",
-        "su_pass",
-        "su_password",
-        "su_prompt_l10n",
-        "doas_exe",
-        "doas_flags",
-        "runas_user",
-        "runas_flags",
-        "common_remote_group",
-        "shell_type",
-        "shell_executable",
-        "shell_allow_world_readable_temp",
-        "executable",
-        "module_compression",
-        "python_interpreter",
-        "ruby_interpreter",
-        "perl_interpreter",
-        "remote_tmp",
-        "async_dir",
-        "system_tmpdirs",
-        "admin_users",
-        "group_priority",
-        "paramiko_host_key_checking",
-        "paramiko_pty",
-        "paramiko_proxy_command",
-        "paramiko_timeout",
-        "paramiko_banner_timeout",
-        "paramiko_record_host_keys",
-        "paramiko_host_key_auto_add",
-        "paramiko_look_for_keys",
-        "paramiko_conn_password",
-        "paramiko_user",
-        "paramiko_pass",
-        "paramiko_port",
-        "proxy_command",
-        "network_os",
-        "winrm_port",
-        "winrm_user",
-        "winrm_pass",
-        "winrm_scheme",
-        "winrm_transport",
-        "winrm_server_cert_validation",
-        "psrp_host",
-        "psrp_port",
-        "httpapi_use_ssl",
-        "httpapi_validate_certs",
-        "persistent_command_timeout",
-        "persistent_connect_timeout",
-        "docker_extra_args",
-        "docker_host",
-        "docker_timeout",
-        "machinectl_user",
-        "podman_extra_args",
-        "local_become_success_timeout",
-        "local_become_strip_preamble",
-    ]
-)
-# Names that look like a slip of one of the above but are Ansible's own facts and settings.
-_OTHER_KNOWN = frozenset(
-    f"ansible_{name}"
-    for name in [
-        "hostname",
-        "user_id",
-        "user_uid",
-        "user_gid",
-        "user_dir",
-        "user_gecos",
-        "user_shell",
-        "python",
-        "python_version",
-        "hosts",
-        "local",
-        "env",
-        "facts",
-        "play_hosts",
-        "play_name",
-        "play_batch",
-        "play_role_names",
-        "role_name",
-        "role_names",
-        "check_mode",
-        "diff_mode",
-        "version",
-        "verbosity",
-        "limit",
-        "run_tags",
-        "skip_tags",
-        "search_path",
-        "config_file",
-        "inventory_sources",
-        "forks",
-        "fqdn",
-        "nodename",
-        "domain",
-        "distribution",
-        "os_family",
-        "system",
-        "kernel",
-        "kernel_version",
-        "machine",
-        "architecture",
-        "processor",
-        "memory_mb",
-        "memtotal_mb",
-        "mounts",
-        "devices",
-        "interfaces",
-        "default_ipv4",
-        "default_ipv6",
-        "all_ipv4_addresses",
-        "all_ipv6_addresses",
-        "dns",
-        "date_time",
-        "uptime_seconds",
-        "service_mgr",
-        "pkg_mgr",
-        "selinux",
-        "apparmor",
-        "virtualization_type",
-        "virtualization_role",
-        "product_name",
-        "parent_role_names",
-        "collection_name",
-        "delegated_vars",
-        "index_var",
-        "loop",
-        "loop_var",
-        "failed_task",
-        "failed_result",
-        "managed",
-    ]
-)
+# The variables with which Ansible reaches hosts (connections ssh, paramiko, local; become; shells), without `ansible_`.
+_CONNECTION = """
+host port user password connection connection_timeout timeout command_timeout ssh_host ssh_port ssh_user
+ssh_pass ssh_password ssh_private_key ssh_private_key_file ssh_private_key_passphrase private_key_file
+private_key private_key_passphrase ssh_common_args ssh_extra_args ssh_args ssh_executable sftp_executable
+scp_executable sftp_extra_args scp_extra_args sftp_batch_mode ssh_pipelining pipelining ssh_retries ssh_timeout
+ssh_transfer_method ssh_host_key_checking host_key_checking ssh_use_tty ssh_verbosity ssh_agent
+ssh_pkcs11_provider pkcs11_provider ssh_password_mechanism ssh_control_path ssh_control_path_dir control_path
+control_path_dir sshpass_prompt become become_user become_pass become_password become_method become_exe
+become_flags become_plugin sudo_exe sudo_flags sudo_pass sudo_password sudo_chdir su_exe su_flags su_pass
+su_password su_prompt_l10n doas_exe doas_flags runas_user runas_flags common_remote_group shell_type
+shell_executable shell_allow_world_readable_temp executable module_compression python_interpreter
+ruby_interpreter perl_interpreter remote_tmp async_dir system_tmpdirs admin_users group_priority
+paramiko_host_key_checking paramiko_pty paramiko_proxy_command paramiko_timeout paramiko_banner_timeout
+paramiko_record_host_keys paramiko_host_key_auto_add paramiko_look_for_keys paramiko_conn_password paramiko_user
+paramiko_pass paramiko_port proxy_command network_os winrm_port winrm_user winrm_pass winrm_scheme
+winrm_transport winrm_server_cert_validation psrp_host psrp_port httpapi_use_ssl httpapi_validate_certs
+persistent_command_timeout persistent_connect_timeout docker_extra_args docker_host docker_timeout
+machinectl_user podman_extra_args local_become_success_timeout local_become_strip_preamble
+"""
+# What looks like a slip of one of these but is a fact or a setting of Ansible's own.
+_OTHER = """
+hostname user_id user_uid user_gid user_dir user_gecos user_shell python python_version hosts local env facts
+play_hosts play_name play_batch play_role_names role_name role_names check_mode diff_mode version verbosity
+limit run_tags skip_tags search_path config_file inventory_sources forks fqdn nodename domain distribution
+os_family system kernel kernel_version machine architecture processor memory_mb memtotal_mb mounts devices
+interfaces default_ipv4 default_ipv6 all_ipv4_addresses all_ipv6_addresses dns date_time uptime_seconds
+service_mgr pkg_mgr selinux apparmor virtualization_type virtualization_role product_name parent_role_names
+collection_name delegated_vars index_var loop loop_var failed_task failed_result managed
+"""
+CONNECTION_NAMES = frozenset(f"ansible_{name}" for name in _CONNECTION.split())
+_OTHER_KNOWN = frozenset(f"ansible_{name}" for name in _OTHER.split())
 
 
 def host_name(name: str, mark: Mark, faults: Faults) -> bool:

@@ -98,6 +98,10 @@ class Inventory:
     hosts: dict[str, Host] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
 
+    def owners(self) -> list[Group | Host]:
+        """Groups and hosts: everything that has variables."""
+        return [*self.groups.values(), *self.hosts.values()]
+
     def select(self, pattern: str | None = None) -> list[Host]:
         """The hosts that an Ansible pattern such as `redis:&lan:!browser` or `web[0:2]` names; None names all.
 

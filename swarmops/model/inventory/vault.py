@@ -32,7 +32,7 @@ class Opened(str):
     def __repr__(self) -> str:
         return "<vault text>"
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return str.__str__(self), self.ciphertext
 
 

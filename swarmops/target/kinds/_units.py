@@ -9,6 +9,7 @@ SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".aut
 SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID,InvocationID"
 UP = ("active", "reloading", "refreshing")
 DISABLED = ("", "disabled", "linked", "masked", "masked-runtime", "static", "transient", "bad")
+LONGEST = 1.0  # seconds a service is watched that does not come to rest
 
 
 def full_name(name):
@@ -57,14 +58,15 @@ def is_enabled(name, system):
     return system.run(["systemctl", "is-enabled", "-q", "--", name], ok=None).rc == 0
 
 
-def must_be_up(names, until, system):
+def must_be_up(names, settle, system):
     """Raise Failed unless all these units are up and stay so; a oneshot may be over, if it ended well.
 
-    A plain process counts as started as soon as it exists, so it is watched until then (monotonic seconds).
+    A plain process counts as started as soon as it exists, so it is watched for `settle` seconds more, and longer
+    while it has not come to rest.
     """
     shown = {name: show(name, system) for name in names}
     watched = [s for s in shown.values() if s.get("Type") in ("simple", "exec", "idle") and is_up(s)]
-    if _one_ends([int(s["MainPID"]) for s in watched if s.get("MainPID", "0") != "0"], until):
+    if _one_ends([int(s["MainPID"]) for s in watched if s.get("MainPID", "0") != "0"], settle):
         system.forget("systemd")
         shown = {name: show(name, system) for name in names}
     for name, s in shown.items():
@@ -74,24 +76,39 @@ def must_be_up(names, until, system):
             raise Failed("%s does not stay up (%s)%s" % (name, what, journal(name, system)))
 
 
-def _one_ends(pids, until):
-    """Wait until one of these processes ends, or until then. Waits for the event, where the kernel tells it."""
+def _one_ends(pids, settle):
+    """Whether one of these processes ends. Waits for that event, where the kernel tells it."""
     import select
 
-    poll, fds = select.poll(), []
+    poll, fds, start = select.poll(), [], time.monotonic()
     try:
         for pid in pids:
             fds.append(os.pidfd_open(pid))
             poll.register(fds[-1], select.POLLIN)
-        return bool(fds and poll.poll(max(0, until - time.monotonic()) * 1000))
+        while fds:
+            if poll.poll(settle * 1000):
+                return True
+            if time.monotonic() - start > LONGEST or not any(_is_busy(pid) for pid in pids):
+                break
+            settle = 0.02
+        return False
     except ProcessLookupError:
         return True
     except (OSError, AttributeError):  # a kernel or Python without pidfd
-        time.sleep(max(0, until - time.monotonic()))
+        time.sleep(settle)
         return True
     finally:
         for fd in fds:
             os.close(fd)
+
+
+def _is_busy(pid):
+    """Whether a process is at work or waits for a processor, rather than for something to do."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0] in "RD"
+    except OSError:
+        return False
 
 
 def journal(unit, system):

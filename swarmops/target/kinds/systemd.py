@@ -3,8 +3,6 @@
 systemd is told to read changed unit files whenever that is due, asked or not.
 """
 
-import time
-
 from swarmops.target.kinds import _units as units
 from swarmops.target.system import Failed, Missing
 
@@ -77,11 +75,10 @@ def fix(args, want, state, system):
     todo = wrong(args["state"] if args["state"] in ("restarted", "reloaded") else "running")
     if wrong("enabled"):
         _enable(wrong("enabled"), args["enabled"], system)
-    since = time.monotonic()
     if todo:
         _job(VERBS[args["state"]], todo, system)
     if todo and args["state"] in STARTS:
-        units.must_be_up(todo, since + SETTLE[args["state"]], system)
+        units.must_be_up(todo, SETTLE[args["state"]], system)
         system.memo("systemd.done", set).update((name, args["state"]) for name in todo)
 
 

@@ -6,7 +6,7 @@ import select
 import socket
 import time
 
-HEDGE = 0.2  # seconds after which one more connection is tried beside the first, for links that lose packets
+HEDGE = 0.1  # seconds after which one more connection is tried beside the first, for links that lose packets
 WORDS: dict = {
     errno.ECONNREFUSED: "refused the connection",
     errno.EHOSTUNREACH: "no route to the host",
@@ -30,7 +30,7 @@ class Unknown(Exception):
 LATE = (TimeoutError, socket.timeout)  # two classes before Python 3.10
 
 
-def left(deadline, what="no answer in time"):
+def left(deadline, what="no answer"):
     """Seconds to the deadline; raises TimeoutError(what) when there are none."""
     seconds = deadline - time.monotonic()
     if seconds <= 0.001:
@@ -129,7 +129,7 @@ def tls(sock, args, deadline, verify=True):
     except ssl.SSLCertVerificationError:
         raise
     except LATE:
-        raise TimeoutError("%s does not finish the TLS handshake" % args["host"])
+        raise TimeoutError("%s does not end the TLS handshake" % args["host"])
     except OSError as e:
         why = getattr(e, "reason", None) or WORDS.get(e.errno) or e.strerror or e
         raise Down("%s: TLS handshake failed: %s" % (args["host"], why))
