@@ -14,8 +14,9 @@ MAY = {
     "model": set(),
     "planning": {"model", "target"},
     "delivery": {"planning", "model", "target"},
-    "health": {"model", "planning", "delivery", "target.wire"},
-    "backups": {"model", "planning", "delivery", "target.wire"},
+    # The controller runs the hosts' own probes and speaks to Redis with their client.
+    "health": {"model", "planning", "delivery", "target"},
+    "backups": {"model", "planning", "delivery", "target"},
     "lab": {"model"},
     "target": set(),
     "cli": {"model", "planning", "delivery", "health", "backups", "lab", "target.wire"},

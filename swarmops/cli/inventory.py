@@ -73,7 +73,6 @@ def _print(
 def one_host(inventory: Inventory, name: str) -> Host:
     """The host of that name. Raises InputError with the closest name."""
     from swarmops.model.faults import InputError, closest
-
     from swarmops.model.textfile import shown
 
     if name not in inventory.hosts:

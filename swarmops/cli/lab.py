@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,8 @@ def up(
     project = open_project(tier, inventory, root)
     lab = Lab(name or project.tier, guests_of(project.inventory.select(limit)), release, _say)
     seconds = lab.up()
-    progress(f"lab {lab.name} is up: {len(lab.guests)} hosts, {release}, {seconds:.1f} s", "green")
+    count = f"{len(lab.guests)} host{'s' if len(lab.guests) > 1 else ''}"
+    progress(f"lab {lab.name} is up: {count}, {release}, {seconds:.1f} s", "green")
     progress("next: swarmops lab exec -- swarmops deploy", "grey")
 
 
@@ -195,8 +197,10 @@ def exec_(ctx: click.Context, host: str | None, name: str | None, outside: bool)
         raise click.UsageError("a stranger has no HOST; leave it away")
     lab = _running(name)
     full = lab.host_argv(host, argv) if host else lab.controller_argv(argv, outside=outside)
+    # sudo and unactivated environments have a PATH without the swarmops that is running.
+    path = f"{os.environ.get('PATH', os.defpath)}:{os.path.dirname(sys.executable)}"  # noqa: PTH120
     try:
-        os.execvpe(full[0], full, {**os.environ, **lab.environment()})  # noqa: S606
+        os.execvpe(full[0], full, {**os.environ, **lab.environment(), "PATH": path})  # noqa: S606
     except FileNotFoundError:
         raise LabError(f"{full[0]} is not installed on this machine") from None
 

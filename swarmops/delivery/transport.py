@@ -27,6 +27,9 @@ class Unreachable(Exception):
         super().__init__(sentence)
 
 
+_MAKING = threading.Lock()  # Fabric fills its configuration lazily, which threads must not do at once
+
+
 @cache
 def _config() -> Config:
     return Config(ssh_config=paramiko.SSHConfig(), lazy=True)
@@ -98,15 +101,16 @@ class Transport:
         try:
             if gateway is None and proxy is None:
                 kwargs["sock"] = _dial(hop, left)
-            connection = Connection(
-                hop.address,
-                user=hop.user,
-                port=hop.port,
-                config=_config(),
-                gateway=gateway or proxy or False,
-                connect_timeout=None if "sock" in kwargs else left,
-                connect_kwargs=kwargs,
-            )
+            with _MAKING:
+                connection = Connection(
+                    hop.address,
+                    user=hop.user,
+                    port=hop.port,
+                    config=_config(),
+                    gateway=gateway or proxy or False,
+                    connect_timeout=None if "sock" in kwargs else left,
+                    connect_kwargs=kwargs,
+                )
             self._pin(connection)
             connection.open()
         except (paramiko.SSHException, OSError, EOFError, ValueError) as e:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +47,10 @@ FILES = {
     "etc/machine-id": "",
     "etc/fstab": "",
 }
+
+
+# If we are killed, so is debootstrap with all its children, and its mounts go with it.
+ALONE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 def _recipe(release: str) -> str:
@@ -107,14 +111,14 @@ def forget_older(ready: Path) -> None:
 def _build(release: str, images: Path, ready: Path) -> None:
     with scratch(images, f".build-{release}-") as made:
         wanted = f"--include={','.join(INCLUDE.split())}"
-        argv = ["debootstrap", "--variant=minbase", wanted, release, str(made / "root")]
+        argv = ["--variant=minbase", wanted, release, str(made / "root")]
         keyring = f"/usr/share/keyrings/debian-archive-{release}-stable.gpg"
         if Path(keyring).exists():
-            argv.insert(1, f"--keyring={keyring}")
+            argv.insert(0, f"--keyring={keyring}")
         if source := mirror(release):
             argv.append(source)
         try:
-            run(argv, timeout=1800)
+            run([*ALONE, "debootstrap", *argv], timeout=1800)
         except LabError as e:
             log = made / "root" / "debootstrap" / "debootstrap.log"
             more = log.read_text(errors="replace").strip().splitlines()[-3:] if log.exists() else []
@@ -127,21 +131,22 @@ def _build(release: str, images: Path, ready: Path) -> None:
 def scratch(parent: Path, prefix: str) -> Iterator[Path]:
     """A folder to build in, gone afterwards; also removes what a killed build left (call it locked)."""
     for old in parent.glob(f"{prefix}*"):
-        _discard(old)
+        shutil.rmtree(old, ignore_errors=True)
     made = parent / f"{prefix}{os.getpid()}"
     made.mkdir(parents=True)
     try:
         yield made
     finally:
-        _discard(made)
+        shutil.rmtree(made, ignore_errors=True)
 
 
-def _discard(folder: Path) -> None:
-    """Removes a build folder, and first what debootstrap may still have mounted in it."""
-    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for where in sorted((m for m in mounted if m.startswith(f"{folder}/")), reverse=True):
-        subprocess.run(["umount", "-l", where], check=False)
-    shutil.rmtree(folder, ignore_errors=True)
+def tidy() -> None:
+    """Removes what killed builds left; never what a build is at."""
+    for lock in STATE.glob("*/.*.lock"):
+        with open(lock) as f, contextlib.suppress(BlockingIOError):
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for old in lock.parent.glob(f".build-{lock.name[1:].removesuffix('.lock')}-*"):
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _settle(root: Path) -> None:

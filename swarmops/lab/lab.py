@@ -14,7 +14,7 @@ from typing import Any
 from swarmops.lab import cleaner, machine, network
 from swarmops.lab.files import RESERVED, Files, Lock, labs
 from swarmops.lab.guest import Guest, check
-from swarmops.lab.image import image
+from swarmops.lab.image import image, tidy
 from swarmops.lab.machine import CannotRun, LabError
 from swarmops.lab.packages import repository
 
@@ -101,26 +101,29 @@ class Lab:
                 env={**os.environ, "PYTHONPATH": f"{HERE}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")},
             )
         assert process.stdin and process.stdout
-        failed, last, ready = [], 0.0, False
-        for line in process.stdout:
-            event = json.loads(line)
-            self.say(event)
-            if event["e"] == "ready":
-                ready = True
-                process.stdin.write("keep\n")
-                process.stdin.flush()
-                break
-            if event["e"] in ("failed", "error"):
-                failed.append(event["why"])
-            last = event.get("after", last)
-        process.stdin.close()
-        process.stdout.close()
-        if not ready:
-            log_says = self.files.log.read_text().strip().splitlines()[-1:] if self.files.log.exists() else []
+        failed, last = [], 0.0
+        try:
+            for line in process.stdout:
+                event = json.loads(line)
+                self.say(event)
+                if event["e"] == "ready":
+                    process.stdin.write("keep\n")
+                    process.stdin.flush()
+                    return last
+                if event["e"] in ("failed", "error"):
+                    failed.append(event["why"])
+                last = event.get("after", last)
+            if not failed:  # it may have had no time to say why, but its log has the traceback
+                failed = self.files.log.read_text().strip().splitlines()[-1:] if self.files.log.exists() else []
+            raise LabError("\n".join(failed or ["the lab's supervisor ended without a word"]))
+        except BaseException:  # Ctrl-C too
+            process.stdin.close()
             process.wait()
             self._gone()
-            raise LabError("\n".join(failed or log_says or ["the lab's supervisor ended without a word"]))
-        return last
+            raise
+        finally:
+            process.stdin.close()
+            process.stdout.close()
 
     def _gone(self) -> None:
         """Waits until the cleaner is done."""
@@ -160,6 +163,7 @@ class Lab:
         if self.is_up():
             self.ask("down", now=now)
         self._gone()
+        tidy()
 
     def reset(self, hosts: Sequence[str] | None = None) -> float:
         """Hosts as new, at once; addresses and SSH keys stay. Returns the seconds until all answer SSH."""

@@ -19,7 +19,7 @@ from swarmops.model.textfile import hidden_characters, read_text, shown
 from swarmops.model.yamlbuild import MAX_DEPTH, Builder, Stop
 
 try:
-    from yaml.cyaml import CParser as Parser
+    from yaml.cyaml import CParser as Parser  # type: ignore[attr-defined]
 except ImportError:  # PyYAML without libyaml: five times slower
     from yaml import SafeLoader as Parser  # type: ignore[assignment]
 

@@ -14,8 +14,8 @@ from swarmops.model.faults import Mark
 from swarmops.planning import conditions
 from swarmops.planning.kinds_spec import Wrong
 from swarmops.planning.roles import Item, Role
+from swarmops.planning.running import OMIT, odd_in
 from swarmops.planning.templating import Fault, is_template, plain
-from swarmops.planning.views import OMIT
 from swarmops.planning.world import World
 
 
@@ -86,7 +86,10 @@ class Arguments:
                 continue
             value, secret = plain(value)
             made.secret = made.secret or secret
-            if value is OMIT or value is None:
+            if value is not OMIT and (odd := odd_in(value)):
+                self._fault(mark, path, f"gives a {odd}, which cannot go to a host")
+                made.ok = False
+            elif value is OMIT or value is None:
                 value = arg.default
                 if arg.required:
                     self._fault(mark, path, f"'{name}' is null", f"{name}: {arg.type}")

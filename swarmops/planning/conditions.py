@@ -51,6 +51,7 @@ class Decision:
     wanted: bool = True
     when: list[str] = field(default_factory=list)
     consts: dict[str, Any] = field(default_factory=dict)
+    secret: bool = False  # a constant holds one
 
 
 def compile_when(

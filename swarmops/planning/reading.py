@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from swarmops.model.faults import Faults, Mark, closest
-from swarmops.model.yaml import Map
+from swarmops.model.yaml import Map, Seq
 from swarmops.planning.kinds_spec import describe
 from swarmops.planning.templating import Fault, Templates, is_template
 

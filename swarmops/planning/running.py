@@ -103,6 +103,16 @@ def opened() -> None:
         _runs[-1].secret = True
 
 
+class Omit:
+    """Ansible's `omit`: an argument or an item as if it were not written."""
+
+    def __repr__(self) -> str:
+        return "omit"
+
+
+OMIT = Omit()
+
+
 class SecretText(str):
     """A secret's text while rendering. Making other text of it marks the rendering as secret."""
 
@@ -154,10 +164,21 @@ def veil(value: Any) -> Any:
 def unveil(value: Any) -> Any:
     """The same data with secrets as plain text, marked as opened: what a step's arguments hold."""
     if isinstance(value, str):
-        return str.__str__(value) if type(value) is str else _plain(value)
-    if isinstance(value, Mapping):
-        return {k: unveil(v) for k, v in value.items()}
-    return [unveil(v) for v in value] if isinstance(value, list | tuple) else value
+        return value if type(value) is str else _plain(value)
+    if isinstance(value, dict):
+        return {k: unveil(v) for k, v in value.items() if v is not OMIT}
+    return [unveil(v) for v in value if v is not OMIT] if isinstance(value, list | tuple) else value
+
+
+def odd_in(value: Any) -> str:
+    """What in a value cannot go to a host, such as the whole `hostvars`; '' when it is plain data."""
+    if value is None or isinstance(value, str | int | float):
+        return ""
+    if isinstance(value, dict):
+        return next((odd for k, v in value.items() if (odd := odd_in(k) or odd_in(v))), "")
+    if isinstance(value, list | tuple):
+        return next((odd for v in value if (odd := odd_in(v))), "")
+    return type(value).__name__.strip("_").lower()
 
 
 def _plain(value: str) -> str:
@@ -262,7 +283,7 @@ def written(value: Any) -> str:
             "use `| join(' ')`, `| lines` or `| to_json`",
         )
     else:
-        return guard(str(value))
+        note(f"a {type(value).__name__.strip('_').lower()} cannot be written as text")
     return ""
 
 

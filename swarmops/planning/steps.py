@@ -14,7 +14,7 @@ from swarmops.planning.arguments import Arguments, Made, Shared
 from swarmops.planning.items import read_more
 from swarmops.planning.kinds_spec import Wrong, describe
 from swarmops.planning.roles import Item, Role
-from swarmops.planning.running import SecretText
+from swarmops.planning.running import SecretText, odd_in
 from swarmops.planning.templating import Text, Within, is_template, plain
 from swarmops.planning.world import World
 from swarmops.target import wire
@@ -68,11 +68,18 @@ class HostPlanner(Arguments):
     def _decide(self, item: Item, scope: Any, index: int, handler: bool) -> conditions.Decision:
         parts = self.shared.when(self.role, item, index, handler) if item.when else []
 
-        def value_of(text: Text) -> Any:
-            made = self._value(text, scope, text.mark, f"{item.path}.when")
-            return plain(made)[0] if isinstance(made, SecretText | list | dict) else made
+        secrets = []
 
-        return conditions.decide(parts, self.left_out, value_of)
+        def value_of(text: Text) -> Any:
+            value, secret = plain(self._value(text, scope, text.mark, f"{item.path}.when"))
+            secrets.append(secret)
+            return value
+
+        decision = conditions.decide(parts, self.left_out, value_of)
+        decision.secret = any(secrets)
+        if odd := odd_in(decision.consts):
+            self._fault(item.when[0][1], f"{item.path}.when", f"a {odd} cannot go to a host")
+        return decision
 
     def _loop(self, item: Item) -> list[tuple[Any, str]]:
         """(item, its label) for each turn; one turn without a label where there is no loop."""
@@ -100,8 +107,11 @@ class HostPlanner(Arguments):
             scope = self.scope if item.loop is None else Within({"item": value}, self.scope)
             decision = self._decide(item, scope, index, handler)
             if decision.wanted:
-                name = self._value(item.name, scope, item.mark, item.path)
-                yield scope, label, plain(str(name))[0], decision
+                name, secret = plain(self._value(item.name, scope, item.mark, item.path))
+                if secret:
+                    self._fault(item.mark, item.path, "its name holds a secret, and names are shown")
+                    continue
+                yield scope, label, str(name), decision
 
     # -- tasks and handlers
 
@@ -134,9 +144,9 @@ class HostPlanner(Arguments):
             {k: v for k, v in made.args.items() if k not in item.spec.planner_only},
             content=made.content,
             when=decision.when,
-            consts=plain(decision.consts)[0],
+            consts=decision.consts,
             register=item.register,
-            secret=made.secret or self._flag(item, "secret", scope),
+            secret=made.secret or decision.secret or self._flag(item, "secret", scope),
             guard=self._flag(item, "guard", scope),
             tags=self._tags(item),
             **more,

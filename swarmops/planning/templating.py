@@ -65,7 +65,7 @@ class Text:
             if self.native:
                 return _lookup(env, scope, self.parts[0])  # type: ignore[arg-type]
             return "".join(p if isinstance(p, str) else written(_lookup(env, scope, p)) for p in self.parts)
-        context = ScopedContext(env, scope, self.template.name, self.template.blocks)
+        context = ScopedContext(env, scope, self.template.name, self.template.blocks)  # type: ignore[union-attr]
         pieces = list(self.template.root_render_func(context))  # type: ignore[union-attr]
         return context.vars["result"] if self.native else "".join(pieces)
 
@@ -131,8 +131,11 @@ class Templates:
         return template, whole is not None
 
     def tree(self, tree: nodes.Expr | nodes.Node, mark: Mark) -> Text:
-        """An expression that was parsed already."""
-        template = self.env.from_string(self._assigning(tree))
+        """An expression that was parsed already. Raises `Fault`, for an unknown filter or test."""
+        try:
+            template = self.env.from_string(self._assigning(tree))
+        except TemplateSyntaxError as e:
+            raise Fault(_syntax(e, mark))
         template.swarmops_mark = mark  # type: ignore[attr-defined]
         return Text.of(template, mark)
 

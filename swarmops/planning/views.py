@@ -94,13 +94,3 @@ class HostVars(Mapping[str, View]):
 
     def __len__(self) -> int:
         return len(self._world.hosts)
-
-
-class _Omit:
-    """Ansible's `omit`: the argument as if it were not written."""
-
-    def __repr__(self) -> str:
-        return "omit"
-
-
-OMIT = _Omit()

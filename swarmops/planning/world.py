@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from swarmops.model.faults import Faults, InputError, Mark, closest
@@ -18,10 +17,10 @@ from swarmops.planning.hostfaults import HostFaults
 from swarmops.planning.kinds_spec import describe
 from swarmops.planning.rolefile import last_line
 from swarmops.planning.roles import Role, known_roles
-from swarmops.planning.running import Run, SecretText, Silent, Trouble, note, running
+from swarmops.planning.running import OMIT, Run, SecretText, Silent, Trouble, note, running
 from swarmops.planning.templating import Templates
 from swarmops.planning.variables import SECTIONS, HostScope, RoleScope, not_set, open_data
-from swarmops.planning.views import OMIT, Context, HostVars, HostView
+from swarmops.planning.views import Context, HostVars, HostView
 
 SHORTEST = 8  # letters; a shorter secret may stand in any text by chance
 
@@ -59,7 +58,7 @@ class World:
             **self.sections,
             "groups": groups,
             "hostvars": HostVars(self),
-            "peers": MappingProxyType(self.peers),
+            "peers": dict(self.peers),
             "hosts_of": self.hosts_of,
             "secret": self.secret,
             "omit": OMIT,

@@ -334,3 +334,16 @@ def test_a_secret_that_is_not_there_is_a_fault_where_it_is_named(
     small.plan()
     assert len(small.lines) == 1
     assert small.lines[0].startswith("inventory/lan/hosts.yaml:7:9: pw: there is no secret 'redis.app'")
+
+
+def test_a_name_cannot_hold_a_secret(with_secret: Planned) -> None:
+    fault = with_secret.task("{name: 'set {{ pw }}', command: 'true'}").fault()
+    assert "its name holds a secret" in fault and SECRET not in fault
+
+
+def test_a_condition_with_a_secret_makes_the_step_secret(with_secret: Planned) -> None:
+    with_secret.role(
+        "tasks:\n  - {name: a, command: id, register: got}\n  - {name: b, command: id, when: got.stdout != pw}\n"
+    )
+    step = with_secret.steps()[1]
+    assert step["secret"] and step["consts"] == {"pw": SECRET}

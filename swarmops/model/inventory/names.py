@@ -11,7 +11,6 @@ from swarmops.model.faults import Faults, Mark
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
-_SECTIONS = ("hosts", "vars", "children")
 
 # The variables with which Ansible reaches hosts (connections ssh, paramiko, local; become; shells), without `ansible_`.
 _CONNECTION = """

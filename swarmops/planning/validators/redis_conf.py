@@ -66,7 +66,8 @@ def _placed(faults):
 
 def lint(text: str) -> list[tuple[int, str]]:
     """What must not reach a host, line by line (S0-10, S0-11, S0-13)."""
-    faults, values = [], {}
+    faults: list[tuple[int, str]] = []
+    values: dict[str, list[tuple[int, list[str]]]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -92,7 +93,8 @@ def lint(text: str) -> list[tuple[int, str]]:
 
 def lint_acl(text: str) -> list[tuple[int, str]]:
     """users.acl: hashes only, the default user off, no user without a password (S13, S2). Quotes no hash."""
-    faults, names = [], {}
+    faults: list[tuple[int, str]] = []
+    names: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
         if not words:

@@ -30,7 +30,9 @@ def validate(files, tools) -> list[Finding]:
 
 def lint(text: str, *, ssh: bool = True) -> list[tuple[int, str]]:
     """SSH accepted before anything is denied; no accept behind a deny of the same port; a closing COMMIT."""
-    found, denied, seen_ssh = [], {}, False
+    found: list[tuple[int, str]] = []
+    denied: dict[tuple[str, str], int] = {}
+    seen_ssh = False
     prefix = r"-A ufw6?-user-input\b"
     for number, line in enumerate(text.splitlines(), 1):
         if not re.match(prefix, line):

@@ -188,7 +188,9 @@ def _allowed(peer: Peer, number: int, value: str) -> list[tuple[int, str]]:
 
 def _between(config: Config) -> list[tuple[int, str]]:
     """What is wrong between peers: the same key twice, our own key, private keys, overlapping AllowedIPs."""
-    faults, seen, shared = [], {}, {}
+    faults: list[tuple[int, str]] = []
+    seen: dict[str, int] = {}
+    shared: dict[str | None, int] = {}
     own = config.own
     private = config.interface.get("PrivateKey", "")
     if private and not key_fault(private):

@@ -6,7 +6,7 @@ import time
 from swarmops.target.system import Failed
 
 SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".automount", ".swap", ".slice")
-SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID,InvocationID"
+SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID"
 UP = ("active", "reloading", "refreshing")
 DISABLED = ("", "disabled", "linked", "masked", "masked-runtime", "static", "transient", "bad")
 LONGEST = 1.0  # seconds a service is watched that does not come to rest
@@ -58,11 +58,11 @@ def is_enabled(name, system):
     return system.run(["systemctl", "is-enabled", "-q", "--", name], ok=None).rc == 0
 
 
-def must_be_up(names, settle, system):
+def must_be_up(names, since, settle, system):
     """Raise Failed unless all these units are up and stay so; a oneshot may be over, if it ended well.
 
     A plain process counts as started as soon as it exists, so it is watched for `settle` seconds more, and longer
-    while it has not come to rest.
+    while it has not come to rest. `since` is when they were told to start (time.time()).
     """
     shown = {name: show(name, system) for name in names}
     watched = [s for s in shown.values() if s.get("Type") in ("simple", "exec", "idle") and is_up(s)]
@@ -73,7 +73,7 @@ def must_be_up(names, settle, system):
         over = s.get("Type") == "oneshot" and s["ActiveState"] == "inactive" and s["Result"] == "success"
         if not is_up(s) and not over:
             what = "%s, %s" % (s["ActiveState"], s.get("Result", ""))
-            raise Failed("%s does not stay up (%s)%s" % (name, what, journal(name, system)))
+            raise Failed("%s does not stay up (%s)%s" % (name, what, journal(name, since, system)))
 
 
 def _one_ends(pids, settle):
@@ -111,10 +111,12 @@ def _is_busy(pid):
         return False
 
 
-def journal(unit, system):
-    """What the unit said since its last start, for the end of a sentence."""
-    invocation = show(unit, system).get("InvocationID")
-    of = ["_SYSTEMD_INVOCATION_ID=" + invocation, "+", "INVOCATION_ID=" + invocation] if invocation else ["-u", unit]
+def journal(unit, since, system):
+    """What the unit said since then (time.time()), for the end of a sentence.
+
+    By time and not by invocation, since the last words of a process that is gone carry no invocation.
+    """
     system.run(["journalctl", "--sync"], ok=None)
-    said = system.run(["journalctl", "-n", "8", "--no-pager", "-o", "cat", *of], ok=None)
-    return "".join("\n  " + line[:300] for line in said.stdout.splitlines())
+    which = ["-u", unit, "--since=@%.3f" % since]
+    said = system.run(["journalctl", "-n", "8", "--no-pager", "-o", "cat", *which], ok=None)
+    return "".join("\n  " + line[:300] for line in said.stdout.splitlines() if line != "-- No entries --")

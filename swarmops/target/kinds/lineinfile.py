@@ -73,7 +73,7 @@ def edit(data, args):
     """The content as it should be, and the line that is not (None when it is simply absent)."""
     lines = data.split(b"\n")
     lines = [x + b"\n" for x in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
-    regexp, line = _pattern(args, "regexp"), None if args["line"] is None else args["line"].encode()
+    regexp, line = _pattern(args, "regexp"), (args["line"] or "").encode()
     if args["state"] == "absent":
         gone = [x for x in lines if (regexp.search(x) if regexp else x.rstrip(b"\r\n") == line)]
         stay = set(lines) - set(gone)

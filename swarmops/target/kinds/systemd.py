@@ -3,6 +3,8 @@
 systemd is told to read changed unit files whenever that is due, asked or not.
 """
 
+import time
+
 from swarmops.target.kinds import _units as units
 from swarmops.target.system import Failed, Missing
 
@@ -46,7 +48,8 @@ def read(args, want, system):
     if "unit files" in want:
         changed = units.changed_files(system)
         return {"unit files": "changed: " + ", ".join(changed[:5]) if changed else "read"}
-    names, state = _names(args), {}
+    names = _names(args)
+    state: dict = {}
     for name in names:
         shown = units.show(name, system)
         if shown["LoadState"] == "not-found" and (args["enabled"] or args["state"] in STARTS):
@@ -75,10 +78,11 @@ def fix(args, want, state, system):
     todo = wrong(args["state"] if args["state"] in ("restarted", "reloaded") else "running")
     if wrong("enabled"):
         _enable(wrong("enabled"), args["enabled"], system)
+    since = time.time()
     if todo:
-        _job(VERBS[args["state"]], todo, system)
+        _job(VERBS[args["state"]], todo, since, system)
     if todo and args["state"] in STARTS:
-        units.must_be_up(todo, SETTLE[args["state"]], system)
+        units.must_be_up(todo, since, SETTLE[args["state"]], system)
         system.memo("systemd.done", set).update((name, args["state"]) for name in todo)
 
 
@@ -119,7 +123,7 @@ def _enable(names, on, system):
     system.forget("systemd")
 
 
-def _job(verb, names, system):
+def _job(verb, names, since, system):
     failed = [name for name in names if units.show(name, system)["ActiveState"] == "failed"]
     if failed and verb != "stop":
         system.run(["systemctl", "reset-failed", *failed], ok=None)  # a start limit would refuse us
@@ -128,4 +132,4 @@ def _job(verb, names, system):
     if result.rc:
         said = (result.stderr.strip() or "exit code %d" % result.rc).splitlines()[0]
         bad = [name for name in names if not units.is_up(units.show(name, system))] or names
-        raise Failed("cannot %s %s: %s%s" % (verb, ", ".join(bad), said, units.journal(bad[0], system)))
+        raise Failed("cannot %s %s: %s%s" % (verb, ", ".join(bad), said, units.journal(bad[0], since, system)))

@@ -29,7 +29,7 @@ def want(args):
         raise ValueError("comment holds a ':', which /etc/passwd cannot hold")
     if args["append"] and args["groups"] is None:
         raise ValueError("append belongs to groups")
-    wanted = {"exists": True}
+    wanted: dict = {"exists": True}
     for key in ("uid", "group", "shell", "home", "comment"):
         if args[key] is not None:
             wanted[key] = args[key]

@@ -43,22 +43,30 @@ def place(host, port):
 
 
 def connect(host, port, deadline, hedge=HEDGE):
-    """A connected TCP socket.
+    """A connected TCP socket. Raises Down (refused, no route, name unknown) or TimeoutError, with words for people."""
+    try:
+        return dial(host, port, deadline, hedge)
+    except LATE:
+        raise TimeoutError("%s does not answer" % place(host, port))
+    except socket.gaierror as e:
+        raise Down("%s: the name does not resolve (%s)" % (host, e.strerror))
+    except OSError as e:
+        raise Down("%s: %s" % (place(host, port), WORDS.get(e.errno or 0) or e.strerror))
+
+
+def dial(host, port, deadline, hedge=HEDGE):
+    """A connected TCP socket, as `socket.create_connection` gives and with what it raises.
 
     A lost SYN is repeated by the kernel only after a second, so after `hedge` seconds another attempt starts
     beside the first, and the first to be accepted wins: at 20 % loss a living host is not called down (F15).
-    Raises Down (refused, no route, name unknown) or TimeoutError.
     """
-    try:
-        found = socket.getaddrinfo(str(host), int(port), type=socket.SOCK_STREAM)
-    except socket.gaierror as e:
-        raise Down("%s: the name does not resolve (%s)" % (host, e.strerror))
+    found = socket.getaddrinfo(str(host), int(port), type=socket.SOCK_STREAM)
     trying, again = select.poll(), 0.0
     socks: dict = {}
     refusals: list = []
     try:
         while len(refusals) < len(found):
-            seconds = left(deadline, "%s does not answer" % place(host, port))
+            seconds = left(deadline)
             if time.monotonic() >= again or not socks:
                 sock, why = _start(found[(len(socks) + len(refusals)) % len(found)])
                 again = time.monotonic() + hedge
@@ -76,7 +84,7 @@ def connect(host, port, deadline, hedge=HEDGE):
                     return sock
                 sock.close()
                 refusals.append(why)
-        raise Down("%s: %s" % (place(host, port), WORDS.get(refusals[-1]) or os.strerror(refusals[-1])))
+        raise OSError(refusals[-1], os.strerror(refusals[-1]))
     finally:
         for sock in socks.values():
             sock.close()

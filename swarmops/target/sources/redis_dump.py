@@ -29,6 +29,7 @@ ARGS = dict(
 )
 SHORT = "port"
 
+MARGIN = 16 << 20  # bytes that must be free beside room for a dump as large as the last one
 BACKOFF = (0.005, 0.25)  # seconds between looks at a running save: from, growing to
 
 
@@ -85,6 +86,7 @@ def _where(redis, args):
 def _saved(redis, folder, name, deadline):
     """Save and open the dump; again, when another save ended in between: the proof is of this very file."""
     path = os.path.join(folder, name)
+    _room(folder, path)
     for _ in range(5):
         started = time.time()
         proof = save(redis, deadline)
@@ -95,6 +97,19 @@ def _saved(redis, folder, name, deadline):
             return fd, path, proof
         os.close(fd)
     raise Failed("another save ended each of the 5 times one was made")
+
+
+def _room(folder, path):
+    """Refuse before a save that the disk cannot take: after a failed one Redis refuses writes, and a backup must not
+    bring down what it keeps."""
+    try:
+        v = os.statvfs(folder)
+    except OSError as e:
+        raise Failed("cannot look at %s: %s" % (folder, e.strerror))
+    free, last = v.f_bavail * v.f_frsize, os.path.getsize(path) if os.path.exists(path) else 0
+    if free < last + MARGIN:
+        text = "the disk is full: %s has %d bytes free, a save may need %d; none was asked for"
+        raise Failed(text % (folder, free, last + MARGIN))
 
 
 def save(redis, deadline):

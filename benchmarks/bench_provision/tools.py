@@ -1,0 +1,183 @@
+"""How each tool does the workload: the files it wants in a work folder, and its command for each stage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bench_provision.hosts import Hosts
+
+HERE = Path(__file__).parent
+WORKLOAD = HERE.parent / "workload"
+BIN = Path(sys.executable).parent
+STAGES = ("cold", "no-op", "change", "check")
+
+
+class Tool:
+    """One tool with its own copy of the workload. `command` gives argv for a stage at a level."""
+
+    name = ""
+    stages: tuple[str, ...] = STAGES
+    slow = False  # measured once where others are measured several times
+
+    def __init__(self, hosts: Hosts, names: list[str], work: Path):
+        self.hosts, self.names = hosts, names
+        self.work = work / self.name
+        shutil.copytree(WORKLOAD, self.work)
+        self.files = hosts.lab.files
+        self.addresses = {g.name: g.address for g in hosts.guests if g.name in names}
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Write what the tool needs beside the workload."""
+
+    def environment(self) -> dict[str, str]:
+        keep = {k: os.environ[k] for k in ("PATH", "HOME", "LANG", "PYTHONPATH") if k in os.environ}
+        return {**keep, **self.hosts.lab.environment(), "NO_COLOR": "1"}
+
+    def command(self, stage: str, level: int) -> list[str]:
+        raise NotImplementedError
+
+    def fresh(self) -> None:
+        """The hosts are about to be new ones: nothing of earlier runs may help."""
+
+    def close(self) -> None:
+        pass
+
+    def _inventory(self, more: str = "ansible_user: root") -> str:
+        rows = "".join(f"    {n}: {{ansible_host: {a}}}\n" for n, a in self.addresses.items())
+        return f"all:\n  vars: {{{more}}}\n  hosts:\n{rows}"
+
+
+class Swarmops(Tool):
+    name = "swarmops"
+
+    def prepare(self) -> None:
+        (self.work / "inventory/lan").mkdir(parents=True)
+        (self.work / "inventory/lan/hosts.yaml").write_text(self._inventory())
+
+    def command(self, stage: str, level: int) -> list[str]:
+        argv = [str(BIN / "swarmops"), "deploy", "lan", "--project", str(self.work), "-e", f"bench_level={level}"]
+        return [*argv, "--check" if stage == "check" else "--yes"]
+
+
+class SwarmopsMore(Swarmops):
+    """The same with 100 files more, to see what a further task costs."""
+
+    name = "swarmops, 100 tasks more"
+
+    def command(self, stage: str, level: int) -> list[str]:
+        return [*super().command(stage, level), "-e", "bench_extra=100"]
+
+
+class Floor(Tool):
+    """One exec a host over the same transport as swarmops: a tarball and a script made for this workload."""
+
+    name = "floor, same transport"
+    way = "paramiko"
+    stages = ("cold", "no-op", "change")
+
+    def command(self, stage: str, level: int) -> list[str]:
+        hosts = [f"{n}={a}" for n, a in self.addresses.items()]
+        return [sys.executable, str(HERE / "floor.py"), self.way, str(self.work), str(level), *hosts]
+
+
+class SshFloor(Floor):
+    """The same by plain ssh, one process a host, all at once."""
+
+    name = "floor, plain ssh"
+    way = "ssh"
+
+
+class Pyinfra(Tool):
+    name = "pyinfra"
+    nodelay = False
+
+    def prepare(self) -> None:
+        data = {
+            "ssh_user": "root",
+            "ssh_key": str(self.files.key),
+            "ssh_known_hosts_file": str(self.files.known_hosts),
+            "ssh_strict_host_key_checking": "yes",
+            "ssh_look_for_keys": False,
+            "ssh_allow_agent": False,
+        }
+        rows = [(n, {**data, "ssh_hostname": a}) for n, a in self.addresses.items()]
+        (self.work / "inventory.py").write_text(f"bench = {rows!r}\n")
+        if self.nodelay:
+            (self.work / "sitecustomize.py").write_text(NODELAY)
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | ({"PYTHONPATH": str(self.work)} if self.nodelay else {})
+
+    def command(self, stage: str, level: int) -> list[str]:
+        argv = [str(BIN / "pyinfra"), "--parallel", str(len(self.names)), "--data", f"bench_level={level}"]
+        argv += [str(self.work / "inventory.py"), str(self.work / "pyinfra_deploy.py")]
+        return [*argv, "--dry" if stage == "check" else "-y"]
+
+
+class PyinfraNodelay(Pyinfra):
+    """With TCP_NODELAY, which pyinfra itself does not set: faster than what its users have."""
+
+    name = "pyinfra, TCP_NODELAY"
+    nodelay = True
+
+
+NODELAY = """\
+import socket
+_connect = socket.socket.connect
+def connect(self, address):
+    if self.family == socket.AF_INET and self.type == socket.SOCK_STREAM:
+        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _connect(self, address)
+socket.socket.connect = connect
+"""
+
+
+class Ansible(Tool):
+    """ansible-core with pipelining, ControlPersist, a fork a host, no facts, the interpreter named."""
+
+    name = "ansible-core"
+    slow = True
+
+    def prepare(self) -> None:
+        key, known = self.files.key, self.files.known_hosts
+        more = f"ansible_user: root, ansible_ssh_private_key_file: {key}, ansible_python_interpreter: /usr/bin/python3"
+        (self.work / "hosts.yaml").write_text(self._inventory(more))
+        ssh = f"-F /dev/null -o UserKnownHostsFile={known} -o ControlMaster=auto -o ControlPersist=600s"
+        (self.work / "ansible.cfg").write_text(
+            f"[defaults]\nforks = {len(self.names)}\ninternal_poll_interval = 0.001\ngathering = explicit\n"
+            f"local_tmp = {self.work}/tmp\nretry_files_enabled = false\n"
+            f"[ssh_connection]\npipelining = true\nssh_args = {ssh}\ncontrol_path = {self.work}/%%h\n"
+        )
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "ANSIBLE_CONFIG": str(self.work / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
+
+    def command(self, stage: str, level: int) -> list[str]:
+        argv = [str(BIN / "ansible-playbook"), "-i", str(self.work / "hosts.yaml"), str(self.work / "ansible.yml")]
+        return [*argv, "-e", f'{{"bench_level": {level}}}', *(["--check"] if stage == "check" else [])]
+
+    def fresh(self) -> None:
+        for address in self.addresses.values():
+            if (self.work / address).exists():
+                argv = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={self.work}/%h", "-O", "exit", address]
+                subprocess.run(self.hosts.command(argv), capture_output=True, check=False)
+                (self.work / address).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self.fresh()
+
+
+TOOLS = {
+    "swarmops": Swarmops,
+    "more": SwarmopsMore,
+    "floor": Floor,
+    "ssh": SshFloor,
+    "pyinfra": Pyinfra,
+    "pyinfra-nodelay": PyinfraNodelay,
+    "ansible": Ansible,
+}
