@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 def vars(context):
     own = context.vars
-    redis = redis_of(context)
+    redis = redis_of(context) if let_in(context) else None
     settings = {"AUTOBOT_DEPLOYMENT_MODE": own["deployment"]["mode"]}
     for service, what in own["services"].items():
         default = f"{service.replace('-', '_')}_port"  # a role's own, where distributed.yaml names none
@@ -88,6 +88,15 @@ def address(context, host):
     mode = context.vars["deployment"]["mode"]
     alone = mode == "local" or (mode == "hybrid" and host.name == context.host.name)
     return LOOPBACK if alone else host.address
+
+
+def let_in(context):
+    """Whether Redis' firewall opens for this host: if not, it is given neither the way nor the password (S4-33)."""
+    if "redis" in context.host.roles:
+        return True
+    mine = set(context.host.addresses.values())
+    sources = {s.split("/")[0] for o in context.openings if o["role"] == "redis" for s in o["sources"]}
+    return bool(sources & (mine | {"any"}))
 
 
 def redis_of(context):

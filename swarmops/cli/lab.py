@@ -99,7 +99,7 @@ def down(name: str | None, now: bool) -> None:
     if not name and not known:
         progress("no lab is up", "grey")
         return
-    lab = Lab(name) if name in known else _running(name)
+    lab = Lab(name or known[0]) if name or len(known) == 1 else _running(name)
     lab.down(now)
     progress(f"lab {lab.name} is gone", "green")
 

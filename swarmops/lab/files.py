@@ -14,8 +14,6 @@ from swarmops.lab import machine
 from swarmops.lab.guest import Guest
 from swarmops.lab.root import HostKeys
 
-RESERVED = {"images", "apt"}
-
 
 class Files:
     """Paths of one lab, all below `home`."""

@@ -10,6 +10,7 @@ from typing import Any
 from swarmops.lab.machine import LabError
 
 # Where hosts live that the inventory knows by a DNS name only (RFC 2544: never a real host's address).
+RESERVED = {"images", "apt"}  # folders beside those of the labs
 NAMED = ipaddress.ip_network("198.18.0.0/24")
 OUTSIDES = [ipaddress.IPv4Network(n) for n in ("198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24")]
 
@@ -63,11 +64,17 @@ def guests_of(hosts: Iterable[Any]) -> list[Guest]:
     return made
 
 
+def check_name(name: str) -> None:
+    """Refuses what is no lab's name: it becomes a folder, which `down` deletes. Raises LabError."""
+    if not _plain(name) or len(name) > 40:
+        raise LabError(f"'{name}' is no lab name (letters, digits, '-', '_', at most 40)")
+    if name in RESERVED or name.endswith("-outside"):
+        raise LabError(f"a lab cannot be called '{name}'")
+
+
 def check(name: str, guests: Sequence[Guest]) -> None:
     """Refuses names and addresses that cannot become files, interfaces or addresses. Raises LabError."""
     faults = []
-    if not _plain(name) or len(name) > 40:
-        faults.append(f"'{name}' is no lab name (letters, digits, '-', '_', at most 40)")
     seen: dict[str, str] = {}
     for guest in guests:
         if not _plain(guest.name.replace(".", "")) or guest.name.startswith("."):

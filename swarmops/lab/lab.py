@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from swarmops.lab import cleaner, machine, network
-from swarmops.lab.files import RESERVED, Files, Lock, labs
-from swarmops.lab.guest import Guest, check
+from swarmops.lab.files import Files, Lock, labs
+from swarmops.lab.guest import Guest, check, check_name
 from swarmops.lab.image import image, tidy
 from swarmops.lab.machine import CannotRun, LabError
 from swarmops.lab.packages import repository
@@ -34,6 +34,7 @@ class Lab:
     """
 
     def __init__(self, name: str, guests: Sequence[Guest] = (), release: str = "trixie", say: Say = quiet) -> None:
+        check_name(name)
         self.name, self.guests, self.release, self.say = name, list(guests), release, say
         self.files = Files.of(name)
 
@@ -60,8 +61,6 @@ class Lab:
     def up(self) -> float:
         """Boots every host; all answer SSH on return. Returns the seconds from boot to the last banner."""
         check(self.name, self.guests)
-        if self.name in RESERVED or self.name.endswith("-outside"):
-            raise LabError(f"a lab cannot be called '{self.name}'")
         if lacking := machine.missing():
             raise CannotRun(lacking)
         if self.is_up():

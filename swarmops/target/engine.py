@@ -128,6 +128,7 @@ class Engine:
         report = {"was": _shown(state, wrong, step), "want": _shown(want, wrong, step)}
         if hasattr(kind, "diff") and self.envelope.get("diff") and not step.get("secret"):
             report["diff"] = kind.diff(args, want, state, system)
+        self._touch(step, kind)
         if system.check:
             self._promise(step, kind)
             return dict(report, s=wire.WOULD)
@@ -141,6 +142,12 @@ class Engine:
             if left:
                 return dict(report, s=wire.FAILED, why=_still_wrong(left, want, now, step))
         return dict(report, s=wire.CHANGED, facts=facts)
+
+    def _touch(self, step, kind):
+        """Tell later steps which files this one changes; what systemd was asked before may no longer be so."""
+        made = kind.makes(step["args"]) if hasattr(kind, "makes") else ()
+        self.system.touched.update(r[5:] for r in made if r.startswith("file:"))
+        self.system.forget("systemd")
 
     # -- check mode
 

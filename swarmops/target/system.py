@@ -43,6 +43,7 @@ class System:
         self.link, self.check = link, check
         self.commands = []
         self.keep_for = None  # the handler that answers for the files written now, if there is one
+        self.touched = set()  # files changed in this run, or in check mode to be changed
         self._memo = {}
 
     # -- remembered within a run

@@ -68,7 +68,6 @@ def test_local_hosts_are_left_out_and_unfit_ones_all_named() -> None:
 @pytest.mark.parametrize(
     ("name", "guest", "says"),
     [
-        ("../x", Guest("a", "10.0.0.2"), "'../x' is no lab name"),
         ("x", Guest("a/b", "10.0.0.2"), "'a/b' is no host name"),
         ("x", Guest("a b", "10.0.0.2"), "'a b' is no host name"),
         ("x", Guest("..", "10.0.0.2"), "'..' is no host name"),
@@ -78,6 +77,12 @@ def test_local_hosts_are_left_out_and_unfit_ones_all_named() -> None:
 def test_names_that_cannot_be_files_are_refused(name: str, guest: Guest, says: str) -> None:
     with pytest.raises(LabError, match=says.replace("(", "\\(")):
         check(name, [guest])
+
+
+@pytest.mark.parametrize("name", ["", ".", "../x", "a/b", "images", "apt", "x-outside", "x" * 41])
+def test_no_lab_has_a_name_that_down_must_not_delete(name: str) -> None:
+    with pytest.raises(LabError, match=r"is no lab name|cannot be called"):
+        Lab(name)
 
 
 def test_controller_takes_the_first_free_address_of_each_network() -> None:
@@ -252,6 +257,11 @@ def test_without_a_lab_the_command_says_so(state: Path, argv: list[str]) -> None
     done = CliRunner().invoke(command, argv, standalone_mode=False)
     assert done.return_value == 1
     assert done.stderr == "no lab is up (swarmops lab up)\n"
+
+
+def test_down_without_a_lab_is_fine(state: Path) -> None:
+    done = CliRunner().invoke(command, ["down"], standalone_mode=False)
+    assert (done.return_value, done.stderr) == (0, "no lab is up\n")
 
 
 def test_a_lab_whose_supervisor_is_gone_is_not_up(state: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_condition_is_split_between_here_and_there(small: Planned) -> None:
         "vars: {wanted: true, least: 4, names: [debian, ubuntu]}\n"
         "tasks:\n"
         "  - {name: a, apt: curl, register: got}\n"
-        "  - {name: b, apt: tmux, when: wanted and got is changed and facts.cores >= least and facts.distribution in names}\n"
+        "  - {name: b, apt: tmux, when: wanted and got is changed and facts.cores >= least and facts.distribution in names}\n"  # noqa: E501
         "  - {name: c, apt: tmux, when: [not wanted, got is changed]}\n"
         "  - {name: d, apt: tmux, when: (got.rc | default(0)) == 0 or wanted, tags: [x]}\n"
     )
@@ -115,7 +115,7 @@ def test_loops_name_their_items_and_keep_nested_data(small: Planned) -> None:
     small.role(
         "vars: {users: [{name: ada, groups: [ops]}, {name: bob}]}\n"
         "tasks:\n"
-        "  - {name: make user, user: {name: '{{ item.name }}', groups: '{{ item.groups | default(omit) }}'}, loop: '{{ users }}'}\n"
+        "  - {name: make user, user: {name: '{{ item.name }}', groups: '{{ item.groups | default(omit) }}'}, loop: '{{ users }}'}\n"  # noqa: E501
         "  - {name: 'say {{ item }}', command: 'echo {{ item }}', loop: [a, b], when: item != 'a'}\n"
     )
     steps = small.steps()

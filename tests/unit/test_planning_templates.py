@@ -59,8 +59,8 @@ def test_all_undefined_variables_come_at_once_each_once(small: Planned) -> None:
 
 @pytest.mark.parametrize(
     "use",
-    [*("{{ x + 1 }}", "{{ x ~ 'a' }}", "{{ x == 1 }}", "{{ x[0] }}", "{{ x() }}", "{{ x | length }}", "{{ x | upper }}"),
-     *("{{ x | join(',') }}", "{{ x | to_json }}", "{{ x | sha256 }}", "{{ 'a' in x }}", "{{ x | int }}", "{{ x > 2 }}"),
+    [*("{{ x + 1 }}", "{{ x ~ 'a' }}", "{{ x == 1 }}", "{{ x[0] }}", "{{ x() }}", "{{ x | length }}", "{{ x | upper }}"),  # noqa: E501
+     *("{{ x | join(',') }}", "{{ x | to_json }}", "{{ x | sha256 }}", "{{ 'a' in x }}", "{{ x | int }}", "{{ x > 2 }}"),  # noqa: E501
      *("{{ x | redis_quote }}", "{{ [x] | lines }}", "{% set y = x %}{{ y }}", "{{ -x }}", "{{ x.y }}", "{{ 5 * x }}")],
 )  # fmt: skip
 def test_every_use_of_what_is_not_set_is_one_fault(small: Planned, use: str) -> None:
@@ -274,7 +274,7 @@ def with_secret(small: Planned, monkeypatch: pytest.MonkeyPatch) -> Planned:
         "{{ pw | upper }}", "{{ pw.upper() }}", "{{ pw[0:4] }}",
         "{{ url }}", "{{ users | map(attribute='pw') | join(' ') }}", "{{ users | to_json }}",
         "{{ secret('redis.app') }}", "{% for u in users %}{{ u.pw }}{% endfor %}", "{% set x = pw %}{{ x }}",
-        "{{ 'a'.join([pw, 'b']) }}", "{{ pw | b64 }}", "{% for u in users %}{% for k, v in u.items() %}{{ v ~ '' }}{% endfor %}{% endfor %}",
+        "{{ 'a'.join([pw, 'b']) }}", "{{ pw | b64 }}", "{% for u in users %}{% for k, v in u.items() %}{{ v ~ '' }}{% endfor %}{% endfor %}",  # noqa: E501
         "{{ hostvars.w1.pw }}", "{% macro m(x) %}{{ x }}{% endmacro %}{{ m(pw) }}", "{% include 'app/y.j2' %}",
         "{{ pw | replace('s', 't') }}", "{{ derived }}", "{{ glued }}",
         "{{ '{}'.format(pw) }}", "{{ {'a': pw} | to_json }}", "{{ pw | list | join('') }}",

@@ -6,7 +6,8 @@ import time
 from swarmops.target.system import Failed
 
 SUFFIXES = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".automount", ".swap", ".slice")
-SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,Type,Result,MainPID"
+SHOWN = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths,Type,Result,MainPID"
+FOLDER = "/etc/systemd/system"
 UP = ("active", "reloading", "refreshing")
 DISABLED = ("", "disabled", "linked", "masked", "masked-runtime", "static", "transient", "bad")
 LONGEST = 1.0  # seconds a service is watched that does not come to rest
@@ -47,6 +48,23 @@ def changed_files(system):
     text = system.run(["systemctl", "show", "-p", "Id,NeedDaemonReload", "*"]).stdout
     shown = [_pairs(part) for part in text.split("\n\n")]
     return sorted(s["Id"] for s in shown if s.get("NeedDaemonReload") == "yes")
+
+
+def is_stale(name, shown, system):
+    """Whether systemd has yet to read files of this unit: those on disk, and in check mode those that are to come.
+
+    systemd 252 does not notice the first drop-in of a loaded unit, so drop-ins are compared here.
+    """
+    if shown["NeedDaemonReload"] == "yes":
+        return True
+    unit, drop_ins = "%s/%s" % (FOLDER, name), "%s/%s.d/" % (FOLDER, name)
+    if system.check and any(path == unit or path.startswith(drop_ins) for path in system.touched):
+        return True
+    try:
+        there = [drop_ins + f for f in os.listdir(drop_ins) if f.endswith(".conf")]
+    except OSError:
+        return False
+    return not set(there) <= set(shown.get("DropInPaths", "").split())
 
 
 def is_up(shown):

@@ -105,7 +105,7 @@ def _state(name, shown, system):
     mine = {verb for verb in STARTS if (name, verb) in done}
     done.difference_update((name, verb) for verb in mine)
     return {
-        "unit file": "changed" if shown["NeedDaemonReload"] == "yes" else "read",
+        "unit file": "changed" if units.is_stale(name, shown, system) else "read",
         "enabled": shown["UnitFileState"] not in units.DISABLED,
         "masked": shown["LoadState"] == "masked" or shown["UnitFileState"].startswith("masked"),
         "running": units.is_up(shown) or bool(mine),  # a oneshot is not up when it is over
