@@ -139,6 +139,8 @@ def judge(host: str, check: Mapping[str, Any], event: Mapping[str, Any], declare
     unit = one_line(event.get("unit") or "")
     own = _limits(check)
     limits = own or _limits(event.get("limits"))
+    if event.get("exempt"):  # the figure is not this host's own, so no limit applies to it
+        own, limits = {}, {}
     if state is State.OK and event.get("warn"):
         state = State.WARNING
     if state in (State.OK, State.WARNING):

@@ -17,6 +17,7 @@ from swarmops.lab.guest import Guest, check, check_name
 from swarmops.lab.image import image, tidy
 from swarmops.lab.machine import CannotRun, LabError
 from swarmops.lab.packages import repository
+from swarmops.lab.programs import redis_server
 
 HERE = Path(__file__).parents[2]  # so that a lab started from a checkout runs that checkout
 RUN: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
@@ -203,9 +204,10 @@ class Lab:
         self.ask("heal", hosts)
 
     def environment(self) -> dict[str, str]:
-        """What a program needs to talk to the hosts: our state folder, an `ssh -F` file, the lab's name."""
-        files = self.files
+        """What a program needs to deal with the hosts: state folder, `ssh -F` file, lab's name, their redis-server."""
+        files, spec = self.files, self.files.read_spec()
         return {
+            "SWARMOPS_REDIS_SERVER": str(redis_server(Path(spec["image"]), Path(spec["apt"]))),
             "SWARMOPS_STATE": str(files.controller),
             "SWARMOPS_SSH_CONFIG": str(files.ssh_config),
             "SWARMOPS_LAB": self.name,

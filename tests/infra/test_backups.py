@@ -82,23 +82,6 @@ class Fleet:
         return self.on(host, f"REDISCLI_AUTH={PASSWORD} redis-cli -e {command}")
 
 
-def same_redis(lab: Lab, folder: Path) -> str:
-    """The redis-server of the guests' release, to run here: a scratch Redis must not be older than the host's."""
-    spec = json.loads(lab.files.spec.read_text())
-    apt, image = Path(spec["apt"]), Path(spec["image"])
-    for package in ("redis-tools", "redis-server", "libjemalloc2", "liblzf1"):
-        for deb in apt.rglob(f"{package}_*.deb"):
-            subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], check=True)
-    loader = next((image / "lib64").glob("ld-linux*"), None) or next((image / "lib").glob("ld-linux-*"))
-    (libraries,) = (p.parent for p in (image / "usr/lib").glob("*/libc.so.6"))
-    paths = f"{folder}/usr/lib/{libraries.name}:{libraries}"
-    script = folder / "redis-server"
-    words = [str(loader), "--argv0", "redis-server", "--library-path", paths, f"{folder}/usr/bin/redis-check-rdb"]
-    script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-    script.chmod(0o755)
-    return str(script)
-
-
 def wait_for(true: Any, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -126,7 +109,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     try:
         for host in ("redis-1", "redis-2"):
             made.on(host, INSTALL)
-        made.env["SWARMOPS_REDIS_SERVER"] = same_redis(made.lab, tmp_path_factory.mktemp("redis"))
         yield made
     finally:
         made.lab.down(now=True)

@@ -13,6 +13,6 @@ def probe(args, system, deadline):
     cores = os.cpu_count() or 1
     detail = "load %.2f %.2f %.2f on %d cores" % (one, five, fifteen, cores)
     if os.path.exists("/run/host/container-manager"):
-        return {"ok": True, "detail": detail + " of the machine that this container is on"}
+        return {"ok": True, "exempt": True, "detail": detail + " of the machine that this container is on"}
     limits = {"warn": {"max": 4}}
     return {"ok": True, "value": round(five / cores, 3), "unit": "", "detail": detail, "limits": limits}
