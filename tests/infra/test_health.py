@@ -261,7 +261,6 @@ def test_a_dead_tunnel_is_seen_though_every_unit_is_active(fleet: Fleet) -> None
     wait_for(lambda: fleet.look("--service", "mesh")[0]["exit"] == 0)
 
 
-@pytest.mark.xfail(reason="delivery dials once, and a lost SYN costs it a second; see dial() in probes/_net.py")
 def test_lost_packets_are_no_false_alarm(fleet: Fleet) -> None:
     """F15, a short form of it: at 20 % loss each way no host is ever called down."""
     for name in NAMES:

@@ -60,7 +60,7 @@ def diff(args, want, state, system):
 
 
 def touches(args, system):
-    return [args["dest"]]
+    return [args["dest"], _note_path(system)]
 
 
 def _listing(args, system):
