@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from swarmops.model.inventory import Inventory
+    from swarmops.model.project import Project
 
 
 def inventory_options(command: Callable) -> Callable:
@@ -23,10 +24,15 @@ def inventory_options(command: Callable) -> Callable:
     return command
 
 
-def open_inventory(named: str | None, root: str | None, vault: str | None) -> Inventory:
-    """The inventory that the options name; warnings are said. Raises InputError with every fault."""
+def open_project_of(named: str | None, root: str | None, vault: str | None) -> Project:
+    """The project that the options name; warnings are said. Raises InputError with every fault."""
     from swarmops.cli._project import open_project
 
     if vault:
         os.environ["ANSIBLE_VAULT_PASSWORD_FILE"] = vault
-    return open_project(None, named, root).inventory
+    return open_project(None, named, root)
+
+
+def open_inventory(named: str | None, root: str | None, vault: str | None) -> Inventory:
+    """The inventory of that project."""
+    return open_project_of(named, root, vault).inventory

@@ -1,4 +1,4 @@
-"""Show a host's variables and who set them."""
+"""Show a host's variables, and with --why the line that set each."""
 
 from __future__ import annotations
 
@@ -6,44 +6,102 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._inventory import inventory_options, open_inventory
+from swarmops.cli._inventory import inventory_options, open_project_of
+from swarmops.cli._project import extra_vars
 
 if TYPE_CHECKING:
-    from swarmops.model.inventory import Host, Origin
+    from swarmops.model.faults import Faults
+    from swarmops.model.inventory import Origin
+    from swarmops.model.project import Project
+
+Why = dict[str, "list[Origin]"]
 
 
 @click.command()
 @click.argument("host")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--why", is_flag=True, help="The line that set each value, and what it overrides.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON; origins included.")
+@click.option("-e", "--extra-vars", "extra", multiple=True, metavar="K=V", help="As for deploy: wins over all.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON; the lines included.")
 @inventory_options
-def command(host: str, why: bool, as_json: bool, named: str | None, root: str | None, vault: str | None) -> None:
-    """Shows the variables that HOST has from the inventory, group_vars and host_vars.
+def command(
+    host: str,
+    names: tuple[str, ...],
+    why: bool,
+    extra: tuple[str, ...],
+    as_json: bool,
+    named: str | None,
+    root: str | None,
+    vault: str | None,
+) -> int:
+    """Show the variables of HOST: those of the inventory, and those of its roles as <role>_<variable>.
 
     With --why each comes with the file and line that set it, and below it the layers that it overrides, the
-    strongest first.
+    strongest first. Secrets are shown by their names.
     """
-    from swarmops.cli._output import echo
+    from swarmops.cli._output import progress
     from swarmops.cli.inventory import one_host
+    from swarmops.model.faults import Faults, InputError
+
+    project = open_project_of(named, root, vault)
+    found, faults = one_host(project.inventory, host), Faults()
+    known = _explained(project, found.name, extra_vars(extra), faults)
+    shown = _chosen(known, names, found.name)
+    if as_json:
+        _print_json(found.name, found.groups, shown)
+    else:
+        _print(shown, why)
+    for line in InputError(faults).lines() if faults else []:
+        progress(line)
+    return 2 if faults else 0
+
+
+def _explained(project: Project, host: str, extra: dict[str, Any], faults: Faults) -> Why:
+    """What is known. Faults of roles hide only what they touch: one asks `why` while something is wrong."""
+    from swarmops.model.secrets import StandIns
+    from swarmops.planning.explain import explain
+    from swarmops.planning.world import World
+
+    project.store = StandIns.of(project.store)
+    world = World(project, extra, faults)
+    found = explain(world.scope(host))
+    world.host_faults.flush(faults)
+    return found
+
+
+def _chosen(known: Why, names: tuple[str, ...], host: str) -> Why:
+    from swarmops.model.faults import Faults, Mark, closest
+
+    faults = Faults()
+    for name in names:
+        if name not in known:
+            faults.add(Mark(), name, f"{host} has no variable of this name", closest(name, known))
+    faults.stop_if_any()
+    return {name: known[name] for name in names or known}
+
+
+def _print(found: Why, why: bool) -> None:
+    from swarmops.cli._output import echo, plain
+
+    for name, origins in found.items():
+        first, *lower = reversed(origins)
+        echo(plain(f"{name} = {_shown(first.value)}"))
+        if why:
+            made_of = f": {first.raw}" if first.raw else ""
+            echo(plain(f"    {first.mark}  {first.layer}{made_of}"))
+            for origin in lower:
+                echo(plain(f"    over {origin.mark}  {origin.layer}: {_shown(origin.value)}"))
+
+
+def _print_json(host: str, groups: tuple[str, ...], found: Why) -> None:
+    from swarmops.cli._output import echo
     from swarmops.model.inventory import export
 
-    found = one_host(open_inventory(named, root, vault), host)
-    if as_json:
-        body = {name: _entry(found, name) for name in sorted(found.vars)}
-        echo(export.to_json({"schema": "swarmops.vars/1", "host": found.name, "groups": found.groups, "vars": body}))
-        return
-    for name in sorted(found.vars):
-        first, *lower = reversed(found.why[name])
-        echo(f"{name} = {_shown(first.value)}")
-        if why:
-            echo(f"    {first.mark}  {first.layer}")
-            for origin in lower:
-                echo(f"    over {origin.mark}  {origin.layer}: {_shown(origin.value)}")
-
-
-def _entry(host: Host, name: str) -> dict[str, Any]:
-    origins = list(reversed(host.why[name]))
-    return {"value": host.vars[name], "set_by": _origin(origins[0]), "over": [_origin(o) for o in origins[1:]]}
+    body = {}
+    for name, origins in found.items():
+        first, *lower = reversed(origins)
+        body[name] = {"value": first.value, "set_by": _origin(first), "over": [_origin(o) for o in lower]}
+    echo(export.to_json({"schema": "swarmops.vars/1", "host": host, "groups": groups, "vars": body}))
 
 
 def _origin(origin: Origin) -> dict[str, Any]:
@@ -63,4 +121,4 @@ def _shown(value: Any) -> str:
         return "<vault text>"
     if isinstance(value, str) and value.isprintable() and value.strip() == value and value:
         return str(value)
-    return json.dumps(json_ready(value), ensure_ascii=False, sort_keys=True)
+    return json.dumps(json_ready(value), ensure_ascii=False, sort_keys=True, default=str)

@@ -14,7 +14,9 @@ from swarmops.model.secrets import Store
 from swarmops.model.textfile import shown
 
 FILE = "distributed.yaml"
-SHARE = Path(__file__).parent.parent / "share"  # roles and templates inside an installed wheel
+_PACKAGE = Path(__file__).parent.parent
+# The roles and templates that come with swarmops: inside an installed wheel, beside the package in a checkout.
+SHARE = _PACKAGE / "share" if (_PACKAGE / "share").is_dir() else _PACKAGE.parent
 SUFFIXES = ("", ".yaml", ".yml", ".ini")
 
 
@@ -71,18 +73,14 @@ class Project:
         return (path if path.is_dir() else path.parent) / ".swarmops"
 
     @property
-    def roles_path(self) -> Path:
-        return self._own_or_shared("roles")
+    def roles_paths(self) -> list[Path]:
+        """Where roles are looked for: the project's own first, then those that come with swarmops."""
+        return [self.root / "roles", SHARE / "roles"]
 
     @property
-    def templates_path(self) -> Path:
-        return self._own_or_shared("templates")
-
-    def _own_or_shared(self, folder: str) -> Path:
-        own, shared = self.root / folder, SHARE / folder
-        if own.is_dir() or not (shared.is_dir() or (shared := SHARE.parent.parent / folder).is_dir()):
-            return own
-        return shared
+    def templates_paths(self) -> list[Path]:
+        """The same for templates."""
+        return [self.root / "templates", SHARE / "templates"]
 
     def shown(self, path: Path) -> str:
         """How a message names a file of this project."""

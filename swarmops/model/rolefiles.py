@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from swarmops.model import yaml
@@ -23,7 +22,7 @@ def used_roles(project: Project) -> dict[str, Any]:
         if (role := waiting.pop(0)) in seen:
             continue
         seen.add(role)
-        data = _read(project.roles_path / role / "role.yaml")
+        data = _read(project, role)
         if isinstance(data, Mapping):
             found[role] = data
             needs = data.get("needs") or []
@@ -31,8 +30,9 @@ def used_roles(project: Project) -> dict[str, Any]:
     return found
 
 
-def _read(path: Path) -> Any:
-    return yaml.load(path, Faults()) if path.is_file() else None
+def _read(project: Project, role: str) -> Any:
+    files = [folder / role / "role.yaml" for folder in project.roles_paths]
+    return next((yaml.load(file, Faults()) for file in files if file.is_file()), None)
 
 
 def check_variables(project: Project, faults: Faults) -> None:

@@ -97,9 +97,15 @@ class Loader(BaseLoader):
 
     def __init__(self, roots: Sequence[Path], project: Path | None):
         self.roots, self.project = roots, project
+        self._found: dict[str, Path | None] = {}  # each task of each host asks
 
     def find(self, name: str) -> Path | None:
         """The file of a template's name. Raises `SecurityError` when it is outside templates/."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> Path | None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name:
             raise SecurityError(f"'{name}' is outside templates/")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2.utils import missing
 
 from swarmops.model.faults import InputError, Mark, closest
-from swarmops.model.inventory import Host, Origin
+from swarmops.model.inventory import Host
 from swarmops.model.secrets import Secret, UnknownSecret
 from swarmops.planning.kinds_spec import Arg, Wrong
 from swarmops.planning.running import SecretText, Silent, Trouble, note, trusted
@@ -277,22 +277,3 @@ def _path_of(holder: Any, scope: Any) -> str:
     if isinstance(holder, View):
         return f"hostvars of {holder._scope.find('inventory_hostname')}"
     return "this map" if isinstance(holder, Mapping) else f"this {type(holder).__name__}"
-
-
-def explain(scope: HostScope) -> dict[str, list[Origin]]:
-    """Every variable of a host with who gave it which value, lowest first: `swarmops vars HOST --why`."""
-    world, found = scope.world, dict[str, list[Origin]]()
-    for name, origins in scope.host.why.items():
-        found[name] = list(origins)
-    for name, value in world.extra.items():
-        found.setdefault(name, []).append(Origin(COMMAND_LINE, Mark(f"-e {name}"), value))
-    for role in world.roles_of(scope.host.name):
-        scope.derive(role)
-        for name in sorted({*role.vars, *scope.derived[role.name], *(world.services.get(role.name) or ())}):
-            layers = scope.layers(role, name)
-            value = scope.role_value(role, name)
-            found[role.prefix + name] = [
-                Origin(f"role {role.name}" if layer == "role" else layer, mark, value if i == len(layers) - 1 else v)
-                for i, (layer, mark, v) in enumerate(layers)
-            ]
-    return dict(sorted(found.items()))

@@ -10,7 +10,7 @@ from typing import Any
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.inventory import Host
 from swarmops.model.network import PUBLIC_KEY
-from swarmops.model.project import SHARE, Project
+from swarmops.model.project import Project
 from swarmops.model.secrets import Secret, UnknownSecret
 from swarmops.planning import placing
 from swarmops.planning.hostfaults import HostFaults
@@ -33,9 +33,8 @@ class World:
         self.host_faults = HostFaults()
         self.hosts: dict[str, Host] = project.inventory.hosts
         self.views = {name: HostView(self, host) for name, host in self.hosts.items()}
-        paths = [project.root, SHARE, SHARE.parent.parent]
-        self.templates = Templates([project.templates_path, *(p / "templates" for p in paths)], project.root)
-        self.known = known_roles([project.roles_path, *(p / "roles" for p in paths)])
+        self.templates = Templates(project.templates_paths, project.root)
+        self.known = known_roles(project.roles_paths)
         self.sections = {name: project.distributed.section(name) for name in SECTIONS}
         self.services: dict[str, Any] = self.sections["services"]
         self.scopes: dict[str, HostScope] = {}
@@ -156,6 +155,11 @@ class World:
             if len(value := found.open()) >= SHORTEST:
                 self._opened.append(value)
         return self._secrets[name]
+
+    @property
+    def used_secrets(self) -> list[Secret]:
+        """Every secret that was asked for so far."""
+        return list(self._secrets.values())
 
     def secret(self, name: str) -> Any:
         """`secret('redis.app')` in a template."""

@@ -4,11 +4,10 @@
 mode nothing is fixed, and a step that cannot be read because an earlier one was not applied says so.
 """
 
-import hashlib
 import json
 
 from swarmops.target import handlers, wire
-from swarmops.target.rollback import Rollback
+from swarmops.target.digests import sha256
 from swarmops.target.system import Failed, Missing, stopwatch
 from swarmops.target.when import holds
 
@@ -171,6 +170,8 @@ class Engine:
 
     def open_window(self, step, kind):
         if not self.window:
+            from swarmops.target.rollback import Rollback
+
             seconds = self.envelope.get("confirm", CONFIRM)
             self.window = Rollback(self.system, self.envelope["run"], seconds)
         args = step["args"]
@@ -231,7 +232,7 @@ class _Lazy(dict):
 def digest(value):
     """Short stable digest of plain data."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return sha256(text.encode()).hexdigest()[:24]
 
 
 def _differing(want, state):

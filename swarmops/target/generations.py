@@ -6,13 +6,12 @@ pending the kept generation is the last one known to work and is not overwritten
 
 import json
 import os
-import shutil
+
+from swarmops.target.digests import sha256
 
 
 def _spot(system, path):
-    import hashlib
-
-    return os.path.join(system.state, "previous", hashlib.sha256(path.encode()).hexdigest()[:32])
+    return os.path.join(system.state, "previous", sha256(path.encode()).hexdigest()[:32])
 
 
 def _note(spot):
@@ -40,6 +39,8 @@ def keep(system, path):
     os.makedirs(os.path.dirname(spot), mode=0o700, exist_ok=True)
     there = os.path.isfile(path) and not os.path.islink(path)
     if there:
+        import shutil
+
         shutil.copy2(path, spot + ".new")
         s = os.stat(path)
         os.chown(spot + ".new", s.st_uid, s.st_gid)
@@ -66,6 +67,8 @@ def restore(system, paths):
             continue
         if note["there"]:
             temp = path + ".swarmops-back"
+            import shutil
+
             shutil.copy2(spot + ".data", temp)
             s = os.stat(spot + ".data")
             os.chown(temp, s.st_uid, s.st_gid)

@@ -9,6 +9,7 @@ import json
 import os
 
 from swarmops.target import generations, wire
+from swarmops.target.digests import sha256
 from swarmops.target.system import Failed, Missing
 
 
@@ -92,9 +93,7 @@ def _paths(engine, ids):
 
 
 def _path(engine, step):
-    import hashlib
-
-    name = hashlib.sha256(step["id"].encode()).hexdigest()[:32]
+    name = sha256(step["id"].encode()).hexdigest()[:32]
     return os.path.join(engine.system.state, "stamps", name + ".json")
 
 

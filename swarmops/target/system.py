@@ -1,10 +1,10 @@
 """The host as a kind, a probe or a source sees it: files, names, commands, and what is remembered during a run."""
 
-import hashlib
 import os
 import stat
 import time
 
+from swarmops.target.digests import sha256
 from swarmops.target.wire import MAX_TEXT
 
 QUOTED = 4096  # bytes of a command's output kept with a failure
@@ -143,14 +143,14 @@ class System:
                 asked.add(sha)
                 self.link.emit({"e": "need", "contents": [sha]})
             kept = self.link.content(sha)
-            if kept is None or hashlib.sha256(kept).hexdigest() != sha:
+            if kept is None or sha256(kept).hexdigest() != sha:
                 raise Failed("the controller went away before the file content came")
             self._memo["content:" + sha] = kept
         return kept
 
     def offer(self, data):
         """Make a content known without asking for it. Returns its sha256."""
-        sha = hashlib.sha256(data).hexdigest()
+        sha = sha256(data).hexdigest()
         self._memo["content:" + sha] = data
         return sha
 
@@ -168,7 +168,7 @@ class System:
         known = self._memo.get("sha:" + path)
         if known and known[0] == sign:
             return known[1]
-        digest = hashlib.sha256()
+        digest = sha256(size=s.st_size)
         with open(path, "rb") as f:
             for chunk in iter(lambda: f.read(1 << 20), b""):
                 digest.update(chunk)

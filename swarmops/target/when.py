@@ -4,7 +4,6 @@ Names stand for registered results, for `facts` and for the constants the contro
 items are looked up in mappings; there are no calls. What is not there is None.
 """
 
-import _ast
 import operator
 
 _COMPARE = {
@@ -23,6 +22,8 @@ _COMPARE = {
 
 def holds(expression, names):
     """True when `expression` holds for `names`. Raises ValueError for what is not of the subset."""
+    import _ast  # a millisecond that most runs do not need
+
     tree = compile(expression, "<when>", "eval", _ast.PyCF_ONLY_AST)
     try:
         return bool(_value(tree.body, names))

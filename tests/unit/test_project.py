@@ -72,10 +72,20 @@ def test_state_is_beside_the_inventory(declared: Any, monkeypatch: pytest.Monkey
 
 
 def test_roles_of_the_project_or_those_that_ship(declared: Any) -> None:
-    project, _ = opened(declared.root)
-    assert (project.roles_path / "base" / "role.yaml").is_file()
-    (declared.root / "roles").mkdir()
-    assert project.roles_path == declared.root / "roles"
+    own, shipped = opened(declared.root)[0].roles_paths
+    assert own == declared.root / "roles" and (shipped / "base" / "role.yaml").is_file()
+
+
+def test_a_project_with_a_role_of_its_own_keeps_the_others(declared: Any) -> None:
+    """Its own role is used, and the secrets of a role that ships are still known."""
+    from swarmops.model.secretrefs import wanted
+
+    declared.write("version: 1\ninfrastructure: {redis: redis, app: all}\n")
+    role = declared.root / "roles" / "app" / "role.yaml"
+    role.parent.mkdir(parents=True)
+    role.write_text("role: app\nsecrets: [app.key]\n")
+    project, faults = opened(declared.root)
+    assert not faults and {"app.key", "redis.app"} <= set(wanted(project))
 
 
 def test_state_files_are_not_hosts(declared: Any) -> None:

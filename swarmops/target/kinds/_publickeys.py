@@ -1,7 +1,8 @@
 """OpenSSH public keys as lines of authorized_keys."""
 
 import base64
-import hashlib
+
+from swarmops.target.digests import sha256
 
 TYPES = (
     "ssh-ed25519",
@@ -25,7 +26,7 @@ def parse(line):
 
 def name(options, kind, blob):
     """A key as people know it: options, type, fingerprint."""
-    digest = base64.b64encode(hashlib.sha256(base64.b64decode(blob)).digest()).decode().rstrip("=")
+    digest = base64.b64encode(sha256(base64.b64decode(blob)).digest()).decode().rstrip("=")
     return ("%s %s SHA256:%s" % (options, kind, digest)).strip()
 
 

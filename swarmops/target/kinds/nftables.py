@@ -5,6 +5,7 @@ import os
 import re
 
 from swarmops.target import files
+from swarmops.target.digests import sha256
 from swarmops.target.system import Failed, Missing
 
 ARGS = {
@@ -65,12 +66,10 @@ def touches(args, system):
 
 def _listing(args, system):
     """sha256 of the table as the kernel lists it without counters; None when there is none."""
-    import hashlib
-
     said = system.run([NFT, "-s", "list", "table", *args["table"].split()], ok=None)
     if said.rc:
         return None
-    return hashlib.sha256(SETS.sub(_declared, said.stdout).encode()).hexdigest()
+    return sha256(SETS.sub(_declared, said.stdout).encode()).hexdigest()
 
 
 def _declared(match):
