@@ -39,19 +39,38 @@ say "deploy again: nothing to do"
 timed $in_lab -- swarmops deploy lan --yes 2>&1 | tail -2
 
 say "who reaches Redis?"
-probe='import socket,sys
-s=socket.socket(); s.settimeout(1)
-try: s.connect((sys.argv[1], 6379)); s.sendall(b"PING\r\n"); print("  ", sys.argv[2], "->", s.recv(60).decode().strip())
-except OSError as e: print("  ", sys.argv[2], "-> no connection:", e)'
-$in_lab ai-1 -- python3 -c "$probe" 10.77.0.23 "ai-1, through the mesh, without a password"
-swarmops lab exec --lab $lab --outside -- python3 -c "$probe" 172.16.168.23 "a stranger"
+# Speaks to Redis as ai-1's programs would: by the environment file and the password file that were deployed.
+redis='import os, socket, sys
+s = socket.socket(); s.settimeout(2)
+def ask(*words):
+    s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
+    return s.makefile("rb").readline().decode().strip()
+try:
+    s.connect((sys.argv[1], 6379))
+    if "login" in sys.argv:
+        ask("AUTH", "app", open("/etc/swarmops/redis-app.pass").read().strip())
+    print("  ", sys.argv[2], "->", [ask(*command.split()) for command in sys.argv[3].split(";")][-1])
+except OSError as e:
+    print("  ", sys.argv[2], "-> no connection:", e)'
+on_ai="$in_lab ai-1 -- python3 -c"
+$on_ai "$redis" 10.77.0.23 "ai-1 through the mesh, no password" PING
+$on_ai "$redis" 10.77.0.23 "ai-1 through the mesh, as user app" PING login
+$on_ai "$redis" 10.77.0.23 "user app asks for what is not its own" "CONFIG GET dir" login
+swarmops lab exec --lab $lab --outside -- python3 -c "$redis" 172.16.168.23 "a stranger" PING
 
 say "health of the fleet"
 timed $in_lab -- swarmops check-health lan || [ $? = 1 ]
 
 say "backup: collected, then proved by booting a scratch Redis on the copy"
-timed $in_lab -- swarmops collect-backups lan 2>&1 | tail -7
-timed $in_lab -- swarmops backups verify -i lan | tail -4
+$on_ai "$redis" 10.77.0.23 "ai-1 writes swarm:finding" "SET swarm:finding 42" login
+timed $in_lab -- swarmops collect-backups lan 2>&1 | tail -3
+timed $in_lab -- swarmops backups verify -i lan | tail -3
+
+say "something is lost, and restored"
+$on_ai "$redis" 10.77.0.23 "ai-1 deletes swarm:finding" "DEL swarm:finding" login
+timed $in_lab -- swarmops backups restore latest -i lan --host redis-1 --backup "redis/redis dump" --replace --yes 2>&1 |
+    tail -3
+$on_ai "$redis" 10.77.0.23 "swarm:finding is there again" "EXISTS swarm:finding" login
 
 say "the hosts stay up; try next"
 cat <<'END'

@@ -40,12 +40,13 @@ fi
 
 stamp=".venv/.set-up$(printf %s "$extra" | tr -d '[]' | sed 's/^./-&/')"
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+    echo "setting up .venv"
     if command -v uv >/dev/null 2>&1; then
         [ -x .venv/bin/python ] || uv venv -q .venv
         uv pip install -q --python .venv/bin/python -e ".$extra"
     else
         [ -x .venv/bin/pip ] || python3 -m venv .venv
-        .venv/bin/pip install -q --disable-pip-version-check -e ".$extra"
+        .venv/bin/pip install -qq --disable-pip-version-check -e ".$extra"
     fi
     touch "$stamp"
 fi

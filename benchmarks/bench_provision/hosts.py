@@ -33,6 +33,7 @@ class Hosts:
     def fresh(self, names: Sequence[str]) -> None:
         """Those hosts as a first deploy meets them."""
         self.lab.reset(names)
+        self.lab.files.forget_records()  # they are other machines now
         self._prepare(names)
 
     def _prepare(self, names: Sequence[str]) -> None:

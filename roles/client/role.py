@@ -32,6 +32,7 @@ def vars(context):
         "redis_host": redis["host"] if redis else "",
         "redis_port": redis["port"] if redis else 6379,
         "redis_tls": bool(redis and redis["tls"]),
+        "password_changes": bool(redis and context.store.previous("redis.app")),
         **(certificates(context, own) if redis and redis["tls"] else {}),
     }
 
@@ -84,10 +85,18 @@ def endpoint(context, service, port):
 
 
 def address(context, host):
-    """How this host reaches another one: on loopback where the mode says so, else over the LAN."""
+    """How this host reaches another one: on loopback where the mode says so, else over the LAN, or in the tunnel
+    where there is no other way."""
     mode = context.vars["deployment"]["mode"]
-    alone = mode == "local" or (mode == "hybrid" and host.name == context.host.name)
-    return LOOPBACK if alone else host.address
+    if mode == "local" or (mode == "hybrid" and host.name == context.host.name):
+        return LOOPBACK
+    tunnel = host.mesh_address and (behind_nat(context.host) or behind_nat(host)) and host.name != context.host.name
+    return host.mesh_address if tunnel else host.address
+
+
+def behind_nat(host):
+    """Nobody can connect to such a host, and others do not see it by its own address: its way is the tunnel."""
+    return "wireguard" in host.roles and bool(host.vars["wireguard_nat"])
 
 
 def let_in(context):
@@ -106,7 +115,7 @@ def redis_of(context):
     hosts = sorted(context.hosts_of("redis"), key=lambda host: bool(host.vars["redis_primary"]))
     if not hosts:
         return None
-    found = [door(host, host.name == context.host.name) for host in hosts]
+    found = [door(host, context.host) for host in hosts]
     address, on_lan = found[0]
     first = hosts[0].vars
     return {
@@ -117,9 +126,11 @@ def redis_of(context):
     }
 
 
-def door(host, here):
+def door(host, mine):
     """(address, whether it is on the LAN) of a Redis host. Addresses in the tunnel are written with a `-`."""
     listening = list(host.vars["redis_listen_addresses"])
-    if here or not listening:
+    if behind_nat(mine) or behind_nat(host):
+        listening = [a for a in listening if a.startswith("-")] or listening
+    if host.name == mine.name or not listening:
         return LOOPBACK, False
     return listening[0].lstrip("-"), not listening[0].startswith("-")

@@ -106,7 +106,8 @@ def _print_json(host: str, groups: tuple[str, ...], found: Why) -> None:
 
 def _origin(origin: Origin) -> dict[str, Any]:
     mark = origin.mark
-    return {"layer": origin.layer, "file": mark.file, "line": mark.line, "column": mark.column, "value": origin.value}
+    place = {"layer": origin.layer, "file": mark.file, "line": mark.line, "column": mark.column}
+    return {**place, "value": origin.value, **({"template": origin.raw} if origin.raw else {})}
 
 
 def _shown(value: Any) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swarmops.planning.world import World
 
 PLAIN_TEXT = "<a secret in plain text>"
+SHORTEST = 4  # letters; a shorter text stands in others by chance
 UNKNOWN = "<not known>"  # a fault says why
 
 
@@ -33,22 +34,24 @@ def explain(scope: HostScope) -> dict[str, list[Origin]]:
     for name, origins in scope.host.why.items():
         found[name] = [replace(origin, raw=None) for origin in origins]
     for name, value in world.extra.items():
-        found.setdefault(name, []).append(Origin(COMMAND_LINE, Mark(f"-e {name}"), value))
+        found.setdefault(name, []).append(Origin("command line", Mark(f"-e {name}"), value))
     for role in world.roles_of(scope.host.name):
         scope.derive(role)
         for name in {*role.vars, *scope.derived[role.name], *(world.services.get(role.name) or ())}:
             found[role.prefix + name] = _of_role(scope, role, name)
-    veil = Veil(world)
+    veil = Veil(world, found)
     return {name: [veil.origin(name, o) for o in found[name]] for name in sorted(found)}
 
 
 def _of_role(scope: HostScope, role: Role, name: str) -> list[Origin]:
     """The layers of a role's variable; templates as they are written, the last layer with its value."""
+    words = {"role": f"role {role.name}", "role.py": f"role {role.name} derives it"}
+    words |= {"distributed.yaml": f"services.{role.name}", COMMAND_LINE: "command line"}
     found = []
     for layer, mark, value in scope.layers(role, name):
         if layer == "role.py":
             mark = Mark(mark.file, _line_of(role, name))
-        found.append(Origin(f"role {role.name}" if layer == "role" else layer, mark, written(value)))
+        found.append(Origin(words.get(layer, layer), mark, written(value)))
     layer, _, value = scope.layers(role, name)[-1]
     if is_template(value) or layer in ("role.py", COMMAND_LINE):
         raw = value.source if isinstance(value, Text) else None
@@ -80,19 +83,19 @@ def _line_of(role: Role, name: str) -> int:
 
 
 class Veil:
-    """Makes values safe to show."""
+    """Makes values safe to show: secrets, what stands in plain text and should be one, and what is made of them."""
 
-    def __init__(self, world: World):
+    def __init__(self, world: World, found: Mapping[str, list[Origin]]):
         self.by_value = {s.open(): s for s in [*world.project.store.values(), *world.used_secrets]}
+        bad = [o.value for name, origins in found.items() for o in origins if in_plain_text(name, o)]
+        self.plain = {text for value in bad for text in _texts(value) if len(text) >= SHORTEST}
         texts = {f"{s.name} {s.tag}": value for value, s in self.by_value.items()}
         # What role.py makes of passwords for users.acl is no password, and nobody's business either.
-        hashes = {f"{s.name} {s.tag} as SHA-256": _sha(value) for value, s in self.by_value.items()}
-        self.redactor = Redactor({**texts, **hashes})
+        hashes = {f"{name} as SHA-256": _sha(value) for name, value in texts.items()}
+        self.redactor = Redactor({**texts, **hashes, **{f"no. {i}": _sha(t) for i, t in enumerate(self.plain)}})
 
     def origin(self, name: str, origin: Origin) -> Origin:
-        faults = Faults()
-        check_value(origin.value if origin.raw is None else origin.raw, name, name, origin.mark, faults)
-        return replace(origin, value=PLAIN_TEXT if faults else self.value(origin.value))
+        return replace(origin, value=PLAIN_TEXT if in_plain_text(name, origin) else self.value(origin.value))
 
     def value(self, value: Any) -> Any:
         if isinstance(value, SecretText):
@@ -101,7 +104,22 @@ class Veil:
         if isinstance(value, Silent):
             return UNKNOWN
         if type(value) is str:
-            return self.redactor.clean(value)
+            return PLAIN_TEXT if any(text in value for text in self.plain) else self.redactor.clean(value)
         if isinstance(value, Mapping):
             return {k: self.value(v) for k, v in value.items()}
         return [self.value(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def in_plain_text(name: str, origin: Origin) -> bool:
+    """Whether a secret stands there as it is, which `validate` refuses. What role.py computes was written nowhere."""
+    if origin.mark.file.endswith(".py"):
+        return False
+    faults = Faults()
+    check_value(origin.value if origin.raw is None else origin.raw, name, name, origin.mark, faults)
+    return bool(faults)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping | list | tuple):
+        return [t for v in (value.values() if isinstance(value, Mapping) else value) for t in _texts(v)]
+    return [str(value)]

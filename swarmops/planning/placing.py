@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swarmops.model.faults import InputError, closest
+from swarmops.model.faults import InputError, Mark, closest
 from swarmops.planning import conditions, rolefile
 from swarmops.planning.roles import Role
 from swarmops.planning.templating import Fault
@@ -86,7 +86,7 @@ def place(world: World) -> None:
         order: list[str] = []
         for name in sorted(names, key=lambda n: rank[n]):
             _with_needs(world, name, order, [])
-        world.roles_on[on] = [r for n in order if _holds(world, r := world.roles[n], on)]
+        world.roles_on[on] = [r for n in order if holds(world, r := world.roles[n], on, r.when, "when")]
 
 
 def _with_needs(world: World, name: str, order: list[str], trail: list[str]) -> None:
@@ -97,25 +97,25 @@ def _with_needs(world: World, name: str, order: list[str], trail: list[str]) -> 
     order.append(name)
 
 
-def _holds(world: World, role: Role, host: str) -> bool:
-    """A role's own `when`, which only the inventory may answer."""
-    if not role.when:
+def holds(world: World, role: Role, host: str, when: list[tuple[str, Mark]], path: str) -> bool:
+    """A condition of the role itself, which only the inventory may answer."""
+    if not when:
         return True
     try:
-        parts = conditions.compile_when(world.templates, role.when, (), {})
+        parts = conditions.compile_when(world.templates, when, (), {})
     except Fault as e:
-        world.faults.add(e.trouble.mark, "when", e.trouble.sentence, e.trouble.hint)
+        world.faults.add(e.trouble.mark, path, e.trouble.sentence, e.trouble.hint)
         return False
     for part in parts:
         if part.facts:
-            said = "a role's `when` is decided before any host is asked"
-            world.faults.add(part.mark, "when", said, "put facts into the tasks' `when`")
+            said = f"a role's `{path}` is decided before any host is asked"
+            world.faults.add(part.mark, path, said, "put facts into the tasks' `when`")
             return False
     scope = world.role_scope(world.scope(host), role)
 
     def value_of(text: Any) -> Any:
         made, run = world.templates.value(text, scope, text.mark)
-        world.report(host, "when", run.troubles, role, scope)
+        world.report(host, path, run.troubles, role, scope)
         return made
 
     return conditions.decide(parts, (), value_of).wanted

@@ -12,6 +12,7 @@ from typing import Any
 
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.project import Project
+from swarmops.planning import placing
 from swarmops.planning.steps import HostPlanner, RenderedFile, Shared
 from swarmops.planning.world import World
 
@@ -127,6 +128,8 @@ def _after(world: World, plans: Mapping[str, Plan]) -> None:
         first: set[str] = set()
         for role in world.roles_of(host):
             for other in role.after:
+                if not placing.holds(world, role, host, role.after_when.get(other, []), "after"):
+                    continue
                 hosts = world.hosts_of(other) if other in world.known else []
                 if not hosts and other in world.known:
                     said = f"{role.name} comes after {other}, and no host has the role {other}"

@@ -78,20 +78,20 @@ class Reader:
                 self.faults.add(value.value_mark(i), f"{key}[{i}]", f"must be a map, not {describe(entry)}")
         return found
 
-    def _when(self, entry: Any, path: str) -> list[tuple[str, Mark]]:
-        value = entry.get("when")
+    def _when(self, entry: Any, path: str, key: str = "when") -> list[tuple[str, Mark]]:
+        value = entry.get(key)
         if value is None:
             return []
         items = value if isinstance(value, Seq) else [value]
         found = []
         for i, item in enumerate(items):
-            mark = value.value_mark(i) if isinstance(value, Seq) else entry.value_mark("when")
+            mark = value.value_mark(i) if isinstance(value, Seq) else entry.value_mark(key)
             if isinstance(item, bool):
                 item = str(item).lower()
             if not isinstance(item, str) or not item.strip():
-                self.faults.add(mark, f"{path}.when", f"must be an expression, not {describe(item)}")
+                self.faults.add(mark, f"{path}.{key}", f"must be an expression, not {describe(item)}")
             elif item.strip().startswith("{{"):
-                self.faults.add(mark, f"{path}.when", "is an expression already", "write it without {{ }}")
+                self.faults.add(mark, f"{path}.{key}", "is an expression already", "write it without {{ }}")
             else:
                 found.append((item.strip(), mark))
         return found

@@ -61,8 +61,9 @@ class RoleReader(ItemReader):
         if data.get("role", made.name) != made.name:
             said = f"says '{data['role']}', its folder says '{made.name}'"
             self.faults.add(data.value_mark("role"), "role", said, f"role: {made.name}")
-        for key in ("needs", "after", "tags"):
+        for key in ("needs", "tags"):
             setattr(made, key, self._words(data, key, key))
+        self._after(data.get("after"))
         made.secrets = self._secrets()
         made.needs_marks = self._word_marks("needs") | self._word_marks("after")
         made.when = self._when(data, "when")
@@ -76,10 +77,20 @@ class RoleReader(ItemReader):
         self._python()
         return made
 
+    def _after(self, value: Any) -> None:
+        """Roles whose hosts come first: a list, or a map of role to when that matters."""
+        if isinstance(value, yaml.Map):
+            self.made.after = [str(name) for name in value]
+            self.made.after_when = {str(name): self._when(value, "after", name) for name in value}
+        else:
+            self.made.after = self._words(self.data, "after", "after")
+
     def _word_marks(self, key: str) -> dict[str, Mark]:
         value = self.data.get(key)
         if isinstance(value, yaml.Seq):
             return {str(v): value.value_mark(i) for i, v in enumerate(value)}
+        if isinstance(value, yaml.Map):
+            return {str(name): value.key_mark(name) for name in value}
         return {str(value): self.data.value_mark(key)} if value else {}
 
     def _secrets(self) -> list[str]:

@@ -64,6 +64,7 @@ class Role:
     file: str
     needs: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+    after_when: dict[str, list[tuple[str, Mark]]] = field(default_factory=dict)  # only while these hold
     when: list[tuple[str, Mark]] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)

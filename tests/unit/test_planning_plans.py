@@ -222,10 +222,10 @@ def test_who_wins(small: Planned) -> None:
     origins = explain(world.scope("r1"))["app_v"]
     assert [(o.layer, o.value) for o in origins] == [
         ("role app", "role"),
-        ("distributed.yaml", "page"),
+        ("services.app", "page"),
         ("group all", "group"),
         ("host r1", "host"),
-        ("-e", "given"),
+        ("command line", "given"),
     ]
     assert str(origins[1].mark) == "distributed.yaml:3:21" and origins[4].mark.file == "-e app_v"
 
