@@ -50,14 +50,15 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show it."
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
 )
 def swarmops() -> None:
-    """From one inventory to a running, firewalled, meshed, backed-up fleet for AI agents.
+    """From one inventory to a running, firewalled, meshed, backed-up fleet.
 
-    Exit codes: 0 fine, 1 something failed, 2 the input is wrong, 3 a host is unreachable,
-    4 would change (deploy --check --detailed-exitcode), 130 interrupted. check-health uses
-    Nagios' 0, 1, 2, 3.
+    \b
+    Exit codes: 0 fine, 1 something failed, 2 the input is wrong, 3 a host is
+    unreachable, 4 would change (deploy --check --detailed-exitcode),
+    130 interrupted. check-health uses those of Nagios.
     """
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from swarmops.cli._project import place_options
+
 if TYPE_CHECKING:
     from swarmops.model.inventory import Inventory
     from swarmops.model.project import Project
@@ -15,24 +17,19 @@ if TYPE_CHECKING:
 
 def inventory_options(command: Callable) -> Callable:
     """-i, --project and --vault-password-file."""
-    for option in (
-        click.option("--vault-password-file", "vault", metavar="FILE", help="Opens ansible-vault values."),
-        click.option("--project", "root", metavar="DIR", help="The project's folder."),
-        click.option("-i", "--inventory", "named", metavar="TIER|PATH", help="Under inventory/, or a path."),
-    ):
-        command = option(command)
-    return command
+    words = "Opens values that ansible-vault encrypted."
+    return place_options(click.option("--vault-password-file", "vault", metavar="FILE", help=words)(command))
 
 
-def open_project_of(named: str | None, root: str | None, vault: str | None) -> Project:
+def open_project_of(inventory: str | None, root: str | None, vault: str | None) -> Project:
     """The project that the options name; warnings are said. Raises InputError with every fault."""
     from swarmops.cli._project import open_project
 
     if vault:
         os.environ["ANSIBLE_VAULT_PASSWORD_FILE"] = vault
-    return open_project(None, named, root)
+    return open_project(None, inventory, root)
 
 
-def open_inventory(named: str | None, root: str | None, vault: str | None) -> Inventory:
+def open_inventory(inventory: str | None, root: str | None, vault: str | None) -> Inventory:
     """The inventory of that project."""
-    return open_project_of(named, root, vault).inventory
+    return open_project_of(inventory, root, vault).inventory

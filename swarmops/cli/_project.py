@@ -12,11 +12,24 @@ if TYPE_CHECKING:
     from swarmops.model.project import Project
 
 
+limit_option = click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
+extra_option = click.option(
+    "-e", "--extra-vars", "extra", multiple=True, metavar="K=V", help="Variables that win over all (also @FILE, JSON)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def place_options(command: Callable) -> Callable:
+    """-i and --project: which inventory of which project is meant."""
+    words = "The project's folder (default: the nearest one above)."
+    command = click.option("--project", "root", metavar="DIR", help=words)(command)
+    words = "An inventory: its name under inventory/, or a path."
+    return click.option("-i", "--inventory", metavar="TIER|PATH", help=words)(command)
+
+
 def project_options(command: Callable) -> Callable:
     """TIER, -i and --project."""
-    command = click.option("--project", "root", metavar="DIR", help="The project's folder.")(command)
-    command = click.option("-i", "--inventory", metavar="PATH", help="An inventory by its path.")(command)
-    return click.argument("tier", required=False)(command)
+    return click.argument("tier", required=False)(place_options(command))
 
 
 def open_project(

@@ -1,4 +1,4 @@
-"""List, verify, restore and prune what collect-backups fetched."""
+"""List, verify, restore and prune backups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._project import open_project
+from swarmops.cli._project import json_option, open_project, place_options
 
 if TYPE_CHECKING:
     from swarmops.backups.sets import Set
@@ -20,22 +20,24 @@ MARKS = {True: ("ok", "green"), False: ("BAD", "red"), None: ("not run", "yellow
 
 def where_options(command: Callable) -> Callable:
     """-i, --project and --to: which backups are meant."""
-    command = click.option("--project", "root", metavar="DIR", help="The project's folder.")(command)
-    command = click.option("-i", "--inventory", metavar="PATH", help="A tier or an inventory.")(command)
-    return click.option("--to", "home", metavar="DIR", help="Folder of the backups.")(command)
+    words = "Folder of the backups (default: backup.to)."
+    return click.option("--to", "home", metavar="DIR", help=words)(place_options(command))
 
 
 @click.group()
 def command() -> None:
-    """What collect-backups fetched: list, verify, restore, prune."""
+    """List, verify, restore and prune what collect-backups fetched.
+
+    A SET is named by its timestamp or as `latest`.
+    """
 
 
 @command.command("list")
 @where_options
 @click.option("--all", "everything", is_flag=True, help="Partial and damaged sets, too.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option
 def list_(inventory: str | None, root: str | None, home: str | None, everything: bool, as_json: bool) -> int:
-    """Every set, oldest first: when, how large, which hosts."""
+    """List the sets, oldest first: when, how large, which hosts."""
     from swarmops.cli._output import echo, emit_json, plain
 
     found = [s for s in _sets(inventory, root, home) if everything or s.manifest]
@@ -97,7 +99,7 @@ def _row(one: Set) -> dict[str, Any]:
 @click.argument("set_", metavar="SET", default="latest")
 @click.option("--identity", metavar="FILE", help="Secret key, for an encrypted set.")
 @click.option("--checksums-only", is_flag=True, help="Do not boot a scratch Redis on the dumps.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option
 def verify(
     inventory: str | None,
     root: str | None,
@@ -107,7 +109,9 @@ def verify(
     checksums_only: bool,
     as_json: bool,
 ) -> int:
-    """Read every byte of SET (default: latest) and boot a scratch Redis on each dump.
+    """Read every byte; boot a scratch Redis on dumps.
+
+    SET is `latest` unless named.
 
     Exit code: 0 all of it is good, 1 something is bad or could not be looked at.
     """
@@ -148,7 +152,7 @@ def _show(report: Report, as_json: bool) -> None:
 @where_options
 @click.argument("set_", metavar="SET")
 @click.option("--host", required=True, help="The host whose backup it is.")
-@click.option("--onto", metavar="HOST", help="Another host to restore to (needs --force).")
+@click.option("--onto", metavar="HOST", help="Restore to another host (needs --force).")
 @click.option("--to-dir", metavar="DIR", help="Write plain files here and boot a scratch Redis; no host is touched.")
 @click.option("--backup", "only", metavar="ID", help="Only this backup, such as 'redis/redis dump'.")
 @click.option("--identity", metavar="FILE", help="Secret key, for an encrypted set.")
@@ -171,7 +175,7 @@ def restore(
     replace: bool,
     yes: bool,
 ) -> int:
-    """Put the backup of a host back, after all of it was verified.
+    """Put the backup of a host back, verified first.
 
     Without --yes what would be done is shown first, and done after your word.
     """
@@ -248,7 +252,7 @@ def _say(results: list[dict], target: str) -> None:
 @click.option("--keep-weekly", type=click.IntRange(0), default=0, metavar="N", help="The newest of N weeks.")
 @click.option("--keep-monthly", type=click.IntRange(0), default=0, metavar="N", help="The newest of N months.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing, say what would go and what stays.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option
 def prune(
     inventory: str | None,
     root: str | None,
@@ -261,7 +265,7 @@ def prune(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Remove old sets. A set stays when any rule keeps it; without rules backup.keep of distributed.yaml.
+    """Remove old sets. A set stays when any rule keeps it; without a rule, the backup.keep newest stay.
 
     The last good backup of a host never goes, whatever the rules: its checksums are read before anything
     older is removed.

@@ -1,4 +1,4 @@
-"""Say how the hosts are, within 5 seconds whatever they do; Nagios' exit codes."""
+"""Say within 5 seconds how every host is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swarmops.cli._project import open_project, project_options
+from swarmops.cli._project import limit_option, open_project, project_options
 
 if TYPE_CHECKING:
     from swarmops.health.verdict import Result, State, Verdict
@@ -20,10 +20,10 @@ COLOURS = ("green", "yellow", "red", "cyan")  # by state
 
 @click.command()
 @project_options
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
+@limit_option
 @click.option("--service", metavar="ROLE", help="Only this role's checks, on its hosts.")
 @click.option("--latency", is_flag=True, help="Also measure the way from every host to Redis.")
-@click.option("--format", "format_", type=FORMATS, default="table", show_default=True)
+@click.option("--format", "format_", type=FORMATS, default="table", show_default=True, help="How the verdict is told.")
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @click.option(
     "--watch",
@@ -59,7 +59,8 @@ def command(
 ) -> int:
     """Look at every host of TIER at once, from here and on the host itself.
 
-    Exit code: 0 all well, 1 a warning, 2 something is critical or a host is gone, 3 something could not be told.
+    Exit code, as Nagios has it: 0 all well, 1 a warning, 2 something is critical or a host is gone, 3 something
+    could not be told.
     """
     import time
 

@@ -1,4 +1,4 @@
-"""Fetch from every host what its roles declare worth keeping, checked and with a manifest."""
+"""Fetch from every host what its roles declare worth keeping."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swarmops.cli._project import open_project, project_options
+from swarmops.cli._project import json_option, limit_option, open_project, project_options
 
 if TYPE_CHECKING:
     from swarmops.model.project import Project
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @project_options
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
-@click.option("--to", metavar="DIR", help="Folder of the backups (default: backup.to of distributed.yaml).")
-@click.option("--encrypt-to", "recipients", multiple=True, metavar="KEY", help="age1... or ssh-ed25519 public key.")
+@limit_option
+@click.option("--to", metavar="DIR", help="Folder of the backups (default: backup.to).")
+@click.option("--encrypt-to", "recipients", multiple=True, metavar="KEY", help="Encrypt to this age1... or ssh-ed25519 public key.")
 @click.option("--max-size", default=100.0, show_default=True, metavar="GIB", help="Most that one host may send.")
-@click.option("-f", "--forks", default=25, show_default=True, help="Hosts at a time.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("-f", "--forks", default=25, show_default=True, metavar="N", help="Hosts at a time.")
+@json_option
 def command(
     tier: str | None,
     inventory: str | None,
@@ -33,7 +33,7 @@ def command(
     forks: int,
     as_json: bool,
 ) -> int:
-    """Fetch the backups of TIER into a new set: TO/TIER/TIMESTAMP with a manifest written last.
+    """Fetch the backups of TIER into a new set, DIR/TIER/TIMESTAMP. Its manifest is written last.
 
     Exit code: 0 everything declared is there, 1 a host or a backup of it failed (it is named), 2 wrong input.
     """

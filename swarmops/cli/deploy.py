@@ -1,34 +1,43 @@
-"""Make the hosts as declared; show what would change with -C -D."""
+"""Make the hosts as declared; -C -D shows what would change."""
 
 from __future__ import annotations
 
 import click
 
-from swarmops.cli._project import extra_vars, open_project, project_options, say_warnings, split_tags
+from swarmops.cli._project import (
+    extra_option,
+    extra_vars,
+    limit_option,
+    open_project,
+    project_options,
+    say_warnings,
+    split_tags,
+)
 
 FORMATS = click.Choice(["text", "json", "jsonl", "junit"])
 
 
 @click.command()
 @project_options
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
+@limit_option
 @click.option("-t", "--tags", multiple=True, metavar="TAGS", help="Only tasks with one of these tags.")
 @click.option("-C", "--check", is_flag=True, help="Change nothing; say what would change.")
-@click.option("-D", "--diff", is_flag=True, help="Show differences.")
-@click.option("-f", "--forks", default=25, show_default=True, help="Hosts at a time.")
-@click.option(
-    "-e", "--extra-vars", "extra", multiple=True, metavar="K=V", help="Variables that win over all."
-)
+@click.option("-D", "--diff", is_flag=True, help="Show how files and settings differ.")
+@click.option("-f", "--forks", default=25, show_default=True, metavar="N", help="Hosts at a time.")
+@extra_option
 @click.option("--yes", is_flag=True, help="Do not ask before changing.")
-@click.option("--retry", is_flag=True, help="Only hosts that failed in the last deploy.")
-@click.option("--continue", "carry_on", is_flag=True, help="Start later waves though a host failed.")
+@click.option("--retry", is_flag=True, help="Only the hosts that failed in the last deploy.")
+@click.option("--continue", "carry_on", is_flag=True, help="Start later waves although a host failed.")
 @click.option("--adopt", is_flag=True, help="Take over hosts recorded as another machine or deployment.")
-@click.option("--connect-timeout", default=10.0, show_default=True, metavar="S", help="Seconds to log in.")
+@click.option("--connect-timeout", default=10.0, show_default=True, metavar="S", help="Seconds to log in to a host.")
 @click.option(
-    "--confirm", default=30.0, show_default=True, metavar="S", help="Seconds of the rollback timer."
+    "--confirm",
+    type=click.FloatRange(min=1),
+    metavar="S",
+    help="Seconds until a host undoes what locks us out (default: security.rollback).",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="With -C: exit 4 when something would change.")
-@click.option("--format", "format_", type=FORMATS, default="text", show_default=True)
+@click.option("--format", "format_", type=FORMATS, default="text", show_default=True, help="How results are told.")
 @click.option("--json", "as_json", is_flag=True, help="Same as --format json.")
 @click.option("-v", "--verbose", count=True, help="Show unchanged tasks too.")
 def command(
@@ -46,15 +55,18 @@ def command(
     carry_on: bool,
     adopt: bool,
     connect_timeout: float,
-    confirm: float,
+    confirm: float | None,
     detailed_exitcode: bool,
     format_: str,
     as_json: bool,
     verbose: int,
 ) -> int:
-    """Make the hosts of TIER (an inventory under inventory/) as declared.
+    """Make the hosts of TIER as declared. TIER is an inventory under inventory/ (default: deployment.tier).
 
     Without --yes the changes are shown first, and the same run applies them after your word.
+
+    Exit code: 0 fine, 1 something failed, 2 the input is wrong, 3 a host is unreachable, 4 would change (with
+    --check --detailed-exitcode).
     """
     import sys
 
@@ -77,7 +89,7 @@ def command(
         ask=ask,
         forks=forks,
         connect_timeout=connect_timeout,
-        confirm=confirm,
+        confirm=project.distributed.security.rollback if confirm is None else confirm,
         retry=retry,
         adopt=adopt,
         carry_on=carry_on,
@@ -88,8 +100,7 @@ def command(
     for record in deploy.run():
         printer.show(record)
         if record["type"] == "asked":
-            assert deploy.fleet is not None
-            go = record["would"] == 0 or click.confirm(f"Apply {record['would']} changes?", err=True)
-            deploy.fleet.answer.give("go" if go else "stop")
+            would = record["would"]
+            deploy.decide(would == 0 or click.confirm(f"Apply {would} change{'s' * (would != 1)}?", err=True))
     printer.close()
     return deploy.exit_code(detailed_exitcode)

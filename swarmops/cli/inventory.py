@@ -1,4 +1,4 @@
-"""Show or export the inventory, in ansible-inventory's formats."""
+"""Show or export the inventory as ansible-inventory does."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def command(
     show_vars: bool,
     as_yaml: bool,
     limit: str | None,
-    named: str | None,
+    inventory: str | None,
     root: str | None,
     vault: str | None,
 ) -> None:
-    """Shows the inventory as ansible-inventory does.
+    """Show the inventory as ansible-inventory does: a tree, or with --list and --host its JSON.
 
     `export` prints one YAML file that stands for all of it, group_vars and host_vars folded in. Vault texts
     stay encrypted in everything that is printed.
@@ -47,7 +47,7 @@ def command(
         raise click.UsageError("--vars goes with --graph; the other forms show variables anyway.")
     if as_yaml and what == "--graph":
         raise click.UsageError("--yaml goes with --list and --host.")
-    _print(open_inventory(named, root, vault), what, host, limit, as_yaml, show_vars)
+    _print(open_inventory(inventory, root, vault), what, host, limit, as_yaml, show_vars)
 
 
 def _print(

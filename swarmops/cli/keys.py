@@ -1,4 +1,4 @@
-"""Host keys and login keys: scan, pin, setup."""
+"""Pin host keys; set up the login key of the deployment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._project import open_project, project_options
+from swarmops.cli._project import json_option, limit_option, open_project, project_options
 
 if TYPE_CHECKING:
     from swarmops.delivery.access import Access
@@ -26,10 +26,13 @@ def _accesses(project: Project, limit: str | None) -> list[Access]:
 
 @command.command()
 @project_options
-@click.option("-l", "--limit", metavar="PATTERN")
-@click.option("--json", "as_json", is_flag=True)
+@limit_option
+@json_option
 def scan(tier: Any, inventory: Any, root: Any, limit: str | None, as_json: bool) -> int:
-    """Show the hosts' keys and whether they are pinned. 0: all pinned, 1: new or changed, 3: unreachable."""
+    """Show the hosts' keys and whether they are pinned.
+
+    Exit code: 0 all are pinned, 1 some are new or changed, 3 a host is unreachable.
+    """
     from swarmops.delivery import hostkeys
 
     project = open_project(tier, inventory, root)
@@ -52,11 +55,14 @@ def _show(seen: list, as_json: bool) -> None:
 
 @command.command()
 @project_options
-@click.option("-l", "--limit", metavar="PATTERN")
+@limit_option
 @click.option("--replace", is_flag=True, help="Also pin keys that have changed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def pin(tier: Any, inventory: Any, root: Any, limit: str | None, replace: bool, yes: bool) -> int:
-    """Keep the keys that the hosts show now, after you compared the fingerprints."""
+    """Keep the keys that the hosts show now.
+
+    Compare the fingerprints with those that each host's console shows (ssh-keygen -lf) before you say yes.
+    """
     import sys
 
     from swarmops.cli._output import echo, progress
@@ -90,13 +96,16 @@ def pin(tier: Any, inventory: Any, root: Any, limit: str | None, replace: bool, 
 
 @command.command()
 @project_options
-@click.option("-l", "--limit", metavar="PATTERN")
-@click.option("--key", "key_path", metavar="FILE", help="The key  [~/.ssh/swarmops_NAME].")
+@limit_option
+@click.option("--key", "key_path", metavar="FILE", help="The key (default: ~/.ssh/swarmops_NAME).")
 @click.option("--ssh-config", "config", metavar="FILE", help="Also manage a block of host aliases in FILE.")
 def setup(
     tier: Any, inventory: Any, root: Any, limit: str | None, key_path: str | None, config: str | None
 ) -> int:
-    """Make the login key once, install it on every host, and prove a login with it alone."""
+    """Give the hosts a login key, proven by a login.
+
+    The key is made once and kept, installed on every host of TIER, and each host must then let us in with it alone.
+    """
     from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Real Debian hosts on this machine, from the same inventory: rehearse deploys, faults, upgrades."""
+"""Boot an inventory as real Debian hosts on this machine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._project import project_options
+from swarmops.cli._project import json_option, limit_option, project_options
 
 if TYPE_CHECKING:
     from swarmops.lab import Lab
 
 SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-which_lab = click.option("--lab", "name", metavar="NAME", envvar="SWARMOPS_LAB", help="When several are up.")
+which_lab = click.option("--lab", "name", metavar="NAME", envvar="SWARMOPS_LAB", help="Which lab, when several are up.")
 some_hosts = click.argument("hosts", nargs=-1, metavar="[HOST]...")
 
 
@@ -58,22 +58,23 @@ def _running(name: str | None) -> Lab:
 
 @click.group()
 def command() -> None:
-    """Real Debian hosts on this machine, in a network of their own, from any inventory.
+    """Boot an inventory as real Debian hosts on this machine, in a network of their own.
 
-    Needs root and systemd-nspawn. No packet leaves; `down` leaves nothing behind.
+    Rehearse deploys, faults and upgrades there. Needs root and systemd-nspawn. No packet leaves; `down` leaves
+    nothing behind.
     """
 
 
 @command.command()
 @project_options
-@click.option("--lab", "name", metavar="NAME", help="Name of the lab. [default: the tier's]")
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
-@click.option("--release", type=click.Choice(["trixie", "bookworm"]), default="trixie", show_default=True)
+@click.option("--lab", "name", metavar="NAME", help="Name of the lab (default: the tier's).")
+@limit_option
+@click.option("--release", type=click.Choice(["trixie", "bookworm"]), default="trixie", show_default=True, help="Debian 13 or 12.")
 @_sentences
 def up(
     tier: str | None, inventory: str | None, root: str | None, name: str | None, limit: str | None, release: str
 ) -> None:
-    """Boot the hosts of TIER (an inventory under inventory/)."""
+    """Boot the hosts of TIER, an inventory under inventory/."""
     from swarmops.cli._output import progress
     from swarmops.cli._project import open_project
     from swarmops.lab import Lab, guests_of
@@ -91,7 +92,10 @@ def up(
 @click.option("--now", is_flag=True, help="Pull the plug instead of shutting down.")
 @_sentences
 def down(name: str | None, now: bool) -> None:
-    """Shut all hosts down and leave nothing behind, also after a crash."""
+    """Shut all hosts down and leave nothing behind.
+
+    Also tidies up after a lab that crashed.
+    """
     from swarmops.cli._output import progress
     from swarmops.lab import Lab, labs
 
@@ -109,7 +113,10 @@ def down(name: str | None, now: bool) -> None:
 @which_lab
 @_sentences
 def reset(hosts: tuple[str, ...], name: str | None) -> None:
-    """Hosts as new, in seconds; addresses and SSH keys stay. All hosts, unless some are named."""
+    """Make hosts as new, in seconds: all, or those named.
+
+    Addresses and SSH keys stay.
+    """
     from swarmops.cli._output import progress
 
     lab = _running(name)
@@ -119,7 +126,7 @@ def reset(hosts: tuple[str, ...], name: str | None) -> None:
 
 @command.command()
 @which_lab
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option
 @_sentences
 def status(name: str | None, as_json: bool) -> None:
     """Show the hosts of the lab: address, state, faults."""
@@ -177,16 +184,17 @@ class _After(click.Command):
 
 
 @command.command(cls=_After, name="exec")
-@click.argument("host", required=False)
+@click.argument("host", required=False, metavar="[HOST] -- COMMAND")
 @which_lab
-@click.option("--outside", is_flag=True, help="As a stranger from another network.")
+@click.option("--outside", is_flag=True, help="From outside, as a stranger in another network.")
 @click.pass_context
 @_sentences
 def exec_(ctx: click.Context, host: str | None, name: str | None, outside: bool) -> None:
-    """exec [HOST] -- CMD: run CMD on HOST as root, past its SSH and network.
+    """Run a command on HOST as root, or on the controller.
 
-    Without HOST it runs on the controller: this machine's programs in the lab's network,
-    so that `swarmops lab exec -- swarmops deploy` deploys to the lab.
+    \b
+    swarmops lab exec redis-1 -- journalctl -b     on a host, past its SSH and network
+    swarmops lab exec -- swarmops deploy lan       a program of this machine, in the lab's network
     """
     from swarmops.lab import LabError
 
@@ -207,7 +215,7 @@ def exec_(ctx: click.Context, host: str | None, name: str | None, outside: bool)
 
 @command.group()
 def fault() -> None:
-    """Make something go wrong: cut, loss, delay, pause, poweroff, full. `heal` ends it."""
+    """Make something go wrong on hosts; `heal` ends it."""
 
 
 def _fault(kind: str, **options: Any) -> Callable[[Callable], Callable]:
@@ -238,26 +246,32 @@ def _with_number(kind: str, metavar: str, low: float, high: float, words: str) -
     fault.command(kind)(click.argument("value", type=kind_of, metavar=metavar)(wrapped))
 
 
-_with_number("loss", "PERCENT", 0, 100, "Lose PERCENT of the frames of HOSTS, each way (0 ends it).")
-_with_number("delay", "MS", 0, 10_000, "Delay what HOSTS send and receive by MS each way (0 ends it).")
+_with_number("loss", "PERCENT", 0, 100, "Lose PERCENT of the frames of HOSTS, each way.")
+_with_number("delay", "MS", 0, 10_000, "Delay the frames of HOSTS by MS, each way.")
 
 
 @_fault("pause")
 def pause(hosts: tuple[str, ...], name: str | None, off: bool) -> None:
-    """Stop every process of HOSTS where it is; they still answer ping and accept TCP."""
+    """Freeze every process of HOSTS.
+
+    Their kernels still answer ping and accept TCP.
+    """
     _running(name).fault("pause", *hosts, off=off)
 
 
 @_fault("poweroff")
 def poweroff(hosts: tuple[str, ...], name: str | None, off: bool) -> None:
-    """Pull the plug. `--off` (or `swarmops lab start`) boots with the same disk."""
+    """Pull the plug of HOSTS.
+
+    `--off`, or `swarmops lab start`, boots them with the same disk.
+    """
     _running(name).fault("poweroff", *hosts, off=off)
 
 
 @_fault("full")
-@click.option("--free", default="0", metavar="SIZE", help="Bytes left, as in 200k or 5M.  [default: 0]")
+@click.option("--free", default="0", metavar="SIZE", help="What is left free, as in 200k or 5M (default: 0).")
 def full(hosts: tuple[str, ...], name: str | None, off: bool, free: str) -> None:
-    """Fill the disks of HOSTS: writes fail with 'No space left on device'."""
+    """Fill the disks of HOSTS."""
     size = re.fullmatch(r"(\d+)([kmg]?)b?", free.lower())
     if not size:
         raise click.BadParameter(f"'{free}' is no size (200k, 5M)", param_hint="--free")
@@ -269,5 +283,8 @@ def full(hosts: tuple[str, ...], name: str | None, off: bool, free: str) -> None
 @which_lab
 @_sentences
 def heal(hosts: tuple[str, ...], name: str | None) -> None:
-    """End every fault of HOSTS. One without power stays off: start it."""
+    """End every fault of HOSTS, or of all.
+
+    A host without power stays off: `swarmops lab start` boots it.
+    """
     _running(name).heal(*(() if hosts == ("all",) else hosts))

@@ -1,4 +1,4 @@
-"""Write what every host would get below a folder, offline."""
+"""Write the files of every host into a folder; contact nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._project import extra_vars, open_project, project_options, say_warnings, split_tags
+from swarmops.cli._project import (
+    extra_option,
+    extra_vars,
+    limit_option,
+    open_project,
+    project_options,
+    say_warnings,
+    split_tags,
+)
 
 if TYPE_CHECKING:
     from swarmops.model.faults import Faults
@@ -18,12 +26,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @project_options
-@click.option("-l", "--limit", metavar="PATTERN", help="Only these hosts (Ansible patterns).")
+@limit_option
 @click.option("-t", "--tags", multiple=True, metavar="TAGS", help="Only files of tasks with one of these tags.")
-@click.option("-e", "--extra-vars", "extra", multiple=True, metavar="K=V", help="Variables that win over all.")
-@click.option("-o", "--out", metavar="DIR", help="Where to (default: out/TIER in the project).")
-@click.option("-D", "--diff", is_flag=True, help="Show how it differs from what DIR has; write nothing.")
-@click.option("--validate", is_flag=True, help="Let the real programs judge the files (nft, redis-server, sshd...).")
+@extra_option
+@click.option("-o", "--out", metavar="DIR", help="The folder (default: out/TIER in the project).")
+@click.option("-D", "--diff", is_flag=True, help="Show how DIR would change; write nothing.")
+@click.option("--validate", is_flag=True, help="Let nft, redis-server, sshd and others judge the files.")
 @click.option("--json", "as_json", is_flag=True, help="The files as JSON on stdout.")
 def command(
     tier: str | None,
@@ -37,7 +45,7 @@ def command(
     validate: bool,
     as_json: bool,
 ) -> int:
-    """Writes DIR/<host>/<absolute path> for every file that the roles render. No host is contacted.
+    """Write DIR/<host>/<absolute path> for every file that the roles render for the hosts of TIER.
 
     Files that hold a secret have mode 0600 and are never shown. What an earlier run wrote there and nothing renders
     any more is removed.

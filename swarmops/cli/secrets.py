@@ -1,20 +1,16 @@
-"""Make, list, show and rotate the secrets of a deployment."""
+"""Make, list, show and rotate secrets."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from swarmops.cli._project import json_option, place_options
+
 if TYPE_CHECKING:
     from swarmops.model.project import Project
-
-
-def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--project", "root", metavar="DIR", help="The project's folder.")(command)
-    return click.option("-i", "--inventory", metavar="TIER|PATH", help="Inventory: a name or a path.")(command)
 
 
 def _open(root: str | None, inventory: str | None) -> Project:
@@ -42,18 +38,22 @@ def _unknown(error: Any) -> Exception:
 
 @click.group()
 def command() -> None:
-    """Secrets live in one file outside git (0600), in an age-encrypted one, or in SWARMOPS_SECRET_* variables.
+    """Make, list, show and rotate the secrets of a deployment.
 
-    The inventory only refers to them: {secret: redis.app}.
+    They live in one file outside git (0600), in an age-encrypted one, or in SWARMOPS_SECRET_* variables. The
+    inventory only refers to them: {secret: redis.app}.
     """
 
 
 @command.command()
-@_common
+@place_options
 @click.option("--encrypt", is_flag=True, help="Keep them in the project's secrets.yaml.age (SWARMOPS_AGE_IDENTITY).")
-@click.option("--recipient", "recipients", multiple=True, metavar="age1...", help="Who else may decrypt it.")
+@click.option("--recipient", "recipients", multiple=True, metavar="AGE1...", help="Who else may decrypt it.")
 def init(root: str | None, inventory: str | None, encrypt: bool, recipients: tuple[str, ...]) -> None:
-    """Makes every secret that is referred to and missing. Never overwrites one."""
+    """Make every secret that is referred to and missing.
+
+    Never overwrites one.
+    """
     from swarmops.model.secretrefs import wanted
 
     project = _open(root, inventory)
@@ -90,10 +90,10 @@ def _move_to_age(project: Project) -> None:
 
 
 @command.command("list")
-@_common
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@place_options
+@json_option
 def list_(root: str | None, inventory: str | None, as_json: bool) -> None:
-    """Lists name, age, tag and users of each secret. Never a value."""
+    """List names, ages, tags and users; never a value."""
     from swarmops.cli._output import emit_json
     from swarmops.model.secretrefs import wanted
 
@@ -131,11 +131,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 @command.command()
 @click.argument("name")
-@_common
+@place_options
 @click.option("--yes-print", is_flag=True, help="Also when stdout is not a terminal.")
 @click.option("--previous", is_flag=True, help="The value before the rotation that is under way.")
 def show(name: str, root: str | None, inventory: str | None, yes_print: bool, previous: bool) -> None:
-    """Prints a value, on a terminal."""
+    """Print a value, on a terminal."""
     from swarmops.model.faults import InputError
     from swarmops.model.secrets import UnknownSecret
 
@@ -153,10 +153,13 @@ def show(name: str, root: str | None, inventory: str | None, yes_print: bool, pr
 
 @command.command()
 @click.argument("name")
-@_common
+@place_options
 @click.option("--finish", is_flag=True, help="Forget the old value, after a deploy with both.")
 def rotate(name: str, root: str | None, inventory: str | None, finish: bool) -> None:
-    """Makes a new value and keeps the old one until --finish, so that both are accepted in between."""
+    """Make a new value; the old one holds until --finish.
+
+    In between both are accepted: rotate, deploy, rotate --finish, deploy.
+    """
     from swarmops.model.secrets import UnknownSecret
 
     store = _open(root, inventory).store
@@ -176,9 +179,12 @@ def rotate(name: str, root: str | None, inventory: str | None, finish: bool) -> 
 
 @command.command("set")
 @click.argument("name")
-@_common
+@place_options
 def set_(name: str, root: str | None, inventory: str | None) -> None:
-    """Stores a value that was made elsewhere. It is read from stdin or asked for, never from the command line."""
+    """Store a value that was made elsewhere.
+
+    It is read from stdin or asked for, never taken from the command line.
+    """
     from swarmops.model.faults import InputError
     from swarmops.model.secrets import weak
 

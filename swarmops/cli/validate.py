@@ -1,4 +1,4 @@
-"""Check everything that was declared, without contacting anything."""
+"""Check everything that was declared; contact nothing."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swarmops.cli._project import place_options
+
 if TYPE_CHECKING:
     from swarmops.model.faults import Fault, Faults
     from swarmops.model.project import Project
 
 
 @click.command()
-@click.option("-i", "--inventory", metavar="TIER|PATH", help="Inventory: a name under inventory/, or a path.")
-@click.option("--project", "root", metavar="DIR", help="The project's folder (default: the nearest one above).")
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="Faults and counts as JSON on stdout.")
 def command(inventory: str | None, root: str | None, as_json: bool) -> int:
-    """Checks inventory, distributed.yaml, secrets, roles and templates: every fault in one run, with its line.
+    """Check inventory, distributed.yaml, secrets, roles and templates: every fault in one run, with its line.
 
     Exit code 0 when all is fine (warnings allowed), 2 when something is wrong.
     """

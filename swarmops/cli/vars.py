@@ -1,4 +1,4 @@
-"""Show a host's variables, and with --why the line that set each."""
+"""Show a host's variables, and the line that set each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swarmops.cli._inventory import inventory_options, open_project_of
-from swarmops.cli._project import extra_vars
+from swarmops.cli._project import extra_option, extra_vars, json_option
 
 if TYPE_CHECKING:
     from swarmops.model.faults import Faults
@@ -21,8 +21,8 @@ Why = dict[str, "list[Origin]"]
 @click.argument("host")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--why", is_flag=True, help="The line that set each value, and what it overrides.")
-@click.option("-e", "--extra-vars", "extra", multiple=True, metavar="K=V", help="As for deploy: wins over all.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON; the lines included.")
+@extra_option
+@json_option
 @inventory_options
 def command(
     host: str,
@@ -30,11 +30,11 @@ def command(
     why: bool,
     extra: tuple[str, ...],
     as_json: bool,
-    named: str | None,
+    inventory: str | None,
     root: str | None,
     vault: str | None,
 ) -> int:
-    """Show the variables of HOST: those of the inventory, and those of its roles as <role>_<variable>.
+    """Show the variables of HOST (or only those named): the inventory's, and its roles' as <role>_<variable>.
 
     With --why each comes with the file and line that set it, and below it the layers that it overrides, the
     strongest first. Secrets are shown by their names.
@@ -43,7 +43,7 @@ def command(
     from swarmops.cli.inventory import one_host
     from swarmops.model.faults import Faults, InputError
 
-    project = open_project_of(named, root, vault)
+    project = open_project_of(inventory, root, vault)
     found, faults = one_host(project.inventory, host), Faults()
     known = _explained(project, found.name, extra_vars(extra), faults)
     shown = _chosen(known, names, found.name)

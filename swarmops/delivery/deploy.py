@@ -17,6 +17,7 @@ from typing import Any
 from swarmops.delivery import records
 from swarmops.delivery.access import access_to
 from swarmops.delivery.fleet import FORKS, Fleet
+from swarmops.delivery.session import Answer
 from swarmops.delivery.transport import TIMEOUT
 from swarmops.model import declared
 from swarmops.model.faults import Faults, InputError
@@ -56,6 +57,7 @@ class Deploy:
         self.ends: dict[str, Record] = {}
         self.execs: dict[str, int] = {}
         self.fleet: Fleet | None = None
+        self.stopped = False
         faults = Faults() if faults is None else faults
         declared.check(project, faults)
         self.plans = self._plan(faults)
@@ -82,10 +84,11 @@ class Deploy:
         yield {"type": "start", "hosts": list(self.plans), "check": o.check, "run": self.fleet.run_id}
         try:
             yield from self._first_keys()
-            yield from self._waves()
+            if not self.stopped:
+                yield from self._waves()
         finally:
             self.fleet.close()
-        records.remember_failed(self.project.state, self._failed(), o.check)
+        records.remember_failed(self.project.state, self._failed(), o.check or self.stopped)
         yield {
             "type": "recap",
             "hosts": self.counts,
@@ -98,6 +101,8 @@ class Deploy:
         blocked = ""
         for number, names in enumerate(waves(self.plans), 1):
             names = [n for n in names if self.ends.get(n, {}).get("status") in (None, "done")]
+            if self.stopped:
+                return
             if blocked and not self.options.carry_on:
                 for name in names:
                     yield self._end(name, {"status": "held", "reason": blocked, "seconds": 0.0})
@@ -120,7 +125,7 @@ class Deploy:
             yield {"type": "note", "host": "", "text": f"no WireGuard key recorded yet: {', '.join(lacking)}"}
             return
         made: dict[str, str] = {}
-        for record in self._play({n: _only_keys(p) for n, p in lacking.items()}, ask=False):
+        for record in self._play({n: _only_keys(p) for n, p in lacking.items()}):
             if record["type"] == "step" and "public" in (record.get("out") or {}):
                 made[record["host"]] = record["out"]["public"]
             if record["type"] != "host" or not record["ok"]:
@@ -136,15 +141,25 @@ class Deploy:
             for name in list(self.counts):
                 self.counts[name] = dict.fromkeys(COUNTED, 0)
 
-    def _play(self, plans: Mapping[str, Plan], ask: bool | None = None) -> Iterator[Record]:
+    def decide(self, go: bool) -> None:
+        """The user's word after an `asked` record: apply what was shown, or stop here."""
+        assert self.fleet is not None
+        self.stopped = not go
+        if go:
+            for counts in self.counts.values():
+                counts["would"] = 0
+        self.fleet.answer.give("go" if go else "stop")
+
+    def _play(self, plans: Mapping[str, Plan]) -> Iterator[Record]:
         assert self.fleet is not None
         o = self.options
+        self.fleet.answer = Answer()
         machines = records.machines(self.project.state)
         envelopes = {
             name: {
                 "mode": "check" if o.check else "apply",
                 "diff": o.diff or o.ask,
-                "ask": o.ask if ask is None else ask,
+                "ask": o.ask,
                 "confirm": o.confirm,
                 "adopt": o.adopt,
                 "machine": machines.get(name),
@@ -156,7 +171,7 @@ class Deploy:
         }
         contents = {name: plan.contents for name, plan in plans.items()}
         met: dict[str, str] = {}
-        waiting = set(plans)
+        waiting, askers = set(plans), 0
         for name in plans:
             self.execs[name] = self.execs.get(name, 0) + 1
             self.counts.setdefault(name, dict.fromkeys(COUNTED, 0))
@@ -165,8 +180,9 @@ class Deploy:
                 met[name] = event["machine"]
             if event["e"] in ("asked", "end"):
                 waiting.discard(name)
+                askers += event["e"] == "asked"
             yield from self._record(name, plans[name], event)
-            if o.ask and not waiting and not self.fleet.answer.given and event["e"] in ("asked", "end"):
+            if askers and not waiting and not self.fleet.answer.given:
                 yield {"type": "asked", "would": sum(c["would"] for c in self.counts.values())}
         records.remember_machines(self.project.state, met, replace=o.adopt)
 
@@ -216,6 +232,8 @@ class Deploy:
 
     def exit_code(self, detailed: bool = False) -> int:
         """0 fine, 1 something failed, 3 a host unreachable and nothing else failed, 4 would change (if asked)."""
+        if self.stopped:
+            return 1
         states = {e["status"] for e in self.ends.values()}
         if any(c["failed"] for c in self.counts.values()) or states - {"done", "unreachable"}:
             return 1

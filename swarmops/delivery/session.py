@@ -70,7 +70,7 @@ class Session:
                 break
         self.started = True
         if word.endswith(b" need"):
-            self._send(wire.frame(ship.bundle()[1]))
+            self._send(ship.engine_frame())
 
     # -- frames out
 

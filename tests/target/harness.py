@@ -38,7 +38,7 @@ class Here:
         child.stdin.flush()
         word = next(line for line in child.stdout if line.startswith(wire.SENTINEL.encode()))
         if word.strip().endswith(b"need"):
-            child.stdin.write(wire.frame(ship.bundle()[1]))
+            child.stdin.write(ship.engine_frame())
             child.stdin.flush()
         return child
 
