@@ -145,9 +145,7 @@ class Text:
         for name, counts in r["hosts"].items():
             end = r["ends"].get(name, "")
             bad = end != "done" or counts["failed"]
-            cells = "  ".join(
-                f"{c}={counts[c]}" for c in COLUMNS if counts[c] or c in ("ok", "changed", "failed")
-            )
+            cells = "  ".join(f"{c}={counts[c]}" for c in COLUMNS if counts[c] or c in ("ok", "changed", "failed"))
             tail = "" if end == "done" else f"  {end}"
             colour = "red" if bad else "yellow" if counts["changed"] or counts["would"] else "green"
             echo(f"{name:<{width}} : {cells}{tail}", colour)

@@ -32,9 +32,7 @@ def project_options(command: Callable) -> Callable:
     return click.argument("tier", required=False)(place_options(command))
 
 
-def open_project(
-    tier: str | None, inventory: str | None, root: str | None, faults: Faults | None = None
-) -> Project:
+def open_project(tier: str | None, inventory: str | None, root: str | None, faults: Faults | None = None) -> Project:
     """Load the project and set up redaction.
 
     Raises InputError with every fault of it; with `faults` given they are added there, for verbs that go on to plan

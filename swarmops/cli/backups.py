@@ -96,7 +96,7 @@ def _row(one: Set) -> dict[str, Any]:
 
 @command.command()
 @where_options
-@click.argument("set_", metavar="SET", default="latest")
+@click.argument("set_", metavar="[SET]", default="latest")
 @click.option("--identity", metavar="FILE", help="Secret key, for an encrypted set.")
 @click.option("--checksums-only", is_flag=True, help="Do not boot a scratch Redis on the dumps.")
 @json_option

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 @project_options
 @limit_option
 @click.option("--to", metavar="DIR", help="Folder of the backups (default: backup.to).")
-@click.option("--encrypt-to", "recipients", multiple=True, metavar="KEY", help="Encrypt to this age1... or ssh-ed25519 public key.")
+@click.option(
+    "--encrypt-to",
+    "recipients",
+    multiple=True,
+    metavar="KEY",
+    help="Encrypt to this age1... or ssh-ed25519 public key.",
+)
 @click.option("--max-size", default=100.0, show_default=True, metavar="GIB", help="Most that one host may send.")
 @click.option("-f", "--forks", default=25, show_default=True, metavar="N", help="Hosts at a time.")
 @json_option
@@ -43,6 +49,7 @@ def command(
     from swarmops.cli._output import plain, progress
 
     project = open_project(tier, inventory, root)
+    _must_be_on(project)
     items = declared(project, limit)
     try:
         outcome = collect(
@@ -60,6 +67,14 @@ def command(
         return 1
     _tell(outcome, as_json)
     return 0 if outcome.manifest["complete"] else 1
+
+
+def _must_be_on(project: Project) -> None:
+    from swarmops.model.faults import InputError
+
+    if not project.distributed.backup.enabled:
+        mark = project.distributed.mark("backup", "enabled")
+        raise InputError.one("backups of this deployment are switched off", mark=mark, path="backup.enabled")
 
 
 def _tell(outcome: object, as_json: bool) -> None:

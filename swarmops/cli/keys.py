@@ -77,18 +77,14 @@ def pin(tier: Any, inventory: Any, root: Any, limit: str | None, replace: bool, 
     wanted = [s for s in seen if s.state == "new" or (replace and s.state == "changed")]
     if wanted and not yes:
         if not sys.stdin.isatty():
-            raise InputError.one(
-                "there is no terminal to compare fingerprints on", hint="--yes pins what is seen"
-            )
+            raise InputError.one("there is no terminal to compare fingerprints on", hint="--yes pins what is seen")
         if not click.confirm(f"Pin {len(wanted)} keys?", err=True):
             return 1
     done = hostkeys.pin(wanted, {a.name: a for a in accesses}, known)
     echo(f"pinned {len(done)}" + (f": {', '.join(done)}" if done else ""))
     changed = [s.host for s in seen if s.state == "changed" and not replace]
     if changed:
-        progress(
-            f"not pinned, the key has changed: {', '.join(changed)} (--replace pins the new ones)", "red"
-        )
+        progress(f"not pinned, the key has changed: {', '.join(changed)} (--replace pins the new ones)", "red")
     if any(s.state == "unreachable" for s in seen):
         return 3
     return 1 if changed else 0
@@ -99,9 +95,7 @@ def pin(tier: Any, inventory: Any, root: Any, limit: str | None, replace: bool, 
 @limit_option
 @click.option("--key", "key_path", metavar="FILE", help="The key (default: ~/.ssh/swarmops_NAME).")
 @click.option("--ssh-config", "config", metavar="FILE", help="Also manage a block of host aliases in FILE.")
-def setup(
-    tier: Any, inventory: Any, root: Any, limit: str | None, key_path: str | None, config: str | None
-) -> int:
+def setup(tier: Any, inventory: Any, root: Any, limit: str | None, key_path: str | None, config: str | None) -> int:
     """Give the hosts a login key, proven by a login.
 
     The key is made once and kept, installed on every host of TIER, and each host must then let us in with it alone.

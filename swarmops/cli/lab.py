@@ -69,7 +69,9 @@ def command() -> None:
 @project_options
 @click.option("--lab", "name", metavar="NAME", help="Name of the lab (default: the tier's).")
 @limit_option
-@click.option("--release", type=click.Choice(["trixie", "bookworm"]), default="trixie", show_default=True, help="Debian 13 or 12.")
+@click.option(
+    "--release", type=click.Choice(["trixie", "bookworm"]), default="trixie", show_default=True, help="Debian 13 or 12."
+)
 @_sentences
 def up(
     tier: str | None, inventory: str | None, root: str | None, name: str | None, limit: str | None, release: str

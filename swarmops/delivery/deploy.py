@@ -17,6 +17,7 @@ from typing import Any
 from swarmops.delivery import records
 from swarmops.delivery.access import access_to
 from swarmops.delivery.fleet import FORKS, Fleet
+from swarmops.delivery.hardware import shortfalls
 from swarmops.delivery.session import Answer
 from swarmops.delivery.transport import TIMEOUT
 from swarmops.model import declared
@@ -207,6 +208,9 @@ class Deploy:
             for status in COUNTED:
                 if status != "would":
                     self.counts[name][status] = 0
+        elif kind == "hello":
+            for shortfall in shortfalls(self.project, self.project.inventory.hosts[name], event):
+                yield {"type": "note", "host": name, "text": f"has {shortfall}"}
         elif kind == "waiting":
             yield {
                 "type": "note",

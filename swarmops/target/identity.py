@@ -7,7 +7,7 @@ import os
 def stranger(envelope, system):
     """Why this host must not be touched, or None. Says who this host is by an event."""
     machine = system.facts["machine_id"]
-    system.emit({"e": "hello", "machine": machine}, now=False)
+    system.emit(dict(_hardware(system), e="hello", machine=machine), now=False)
     if envelope.get("adopt"):
         return None
     recorded = envelope.get("machine")
@@ -20,6 +20,23 @@ def stranger(envelope, system):
     if owner and envelope.get("owner") and owner != envelope["owner"]:
         return "this host is deployed from '%s', not from '%s'" % (owner, envelope["owner"])
     return None
+
+
+def _hardware(system):
+    """What the controller compares with the declared hardware."""
+    return {
+        "cores": system.facts["cores"],
+        "memory_mb": system.facts["memory_mb"],
+        "gpu": any(n.startswith("renderD") for n in _names("/dev/dri")) or os.path.exists("/dev/nvidia0"),
+        "npu": any(n.startswith("accel") for n in _names("/dev/accel")),
+    }
+
+
+def _names(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def claim(envelope, system):

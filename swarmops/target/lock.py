@@ -19,7 +19,8 @@ class Held(Exception):
 
 
 class Lock:
-    """An flock on a file whose modification time is the holder's last sign of life from its controller."""
+    """An flock on a file. Its first line is the holder's last sign of life from its controller, on the clock that
+    nobody can set and that all processes share; its second says who holds it."""
 
     def __init__(self, system, by, run):
         os.makedirs(system.volatile, mode=0o700, exist_ok=True)
@@ -27,15 +28,16 @@ class Lock:
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.by, self.run = by, run
 
-    def acquire(self, on_wait):
+    def acquire(self, on_wait, gone=lambda: False):
         """Take the lock. A holder whose controller is gone is waited for, since it ends after its current step.
 
-        Raises Held when the holder is alive, or did not end within its allowed silence and a minute.
+        Raises Held when the holder is alive, did not end within its allowed silence and a minute, or when `gone()`:
+        nobody is left who wants the lock.
         """
         end = None
         while not self._try():
             holder = self._holder()
-            if holder["silent"] < 2 * HEARTBEAT:
+            if holder["silent"] < 2 * HEARTBEAT or gone():
                 raise Held(holder)
             if end is None:
                 on_wait(holder)
@@ -45,11 +47,11 @@ class Lock:
             time.sleep(0.2)  # flock has no wait with a time limit
         note = {"by": self.by, "run": self.run, "pid": os.getpid(), "since": time.strftime("%F %T %z")}
         os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, json.dumps(note).encode(), 0)
+        os.pwrite(self.fd, _beat() + json.dumps(note).encode(), 0)
 
     def beat(self):
         """The controller has just given a sign of life."""
-        os.utime(self.fd)
+        os.pwrite(self.fd, _beat(), 0)
 
     def release(self):
         os.ftruncate(self.fd, 0)
@@ -63,10 +65,14 @@ class Lock:
             return False
 
     def _holder(self):
+        """Who holds it; `silent` is for how many seconds. A holder that is just writing this counts as alive."""
         try:
             with open(self.path) as f:
-                note = json.load(f)
-        except (OSError, ValueError):
-            note = {}
-        note["silent"] = time.time() - os.stat(self.path).st_mtime
-        return note
+                beat, _, text = f.read().partition("\n")
+            return dict(json.loads(text), silent=time.monotonic() - float(beat))
+        except (OSError, ValueError, TypeError):
+            return {"silent": 0.0}
+
+
+def _beat():
+    return b"%020.3f\n" % time.monotonic()

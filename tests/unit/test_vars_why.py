@@ -115,7 +115,9 @@ def test_faults_hide_only_what_they_touch(project: Any, run: Run) -> None:
     file.write_text(ROLE.replace("{{ address }}", "{{ adress }}"))
     code, out, err = run("vars", "r1", "redis_port", "redis_url")
     assert code == 2 and out == "redis_port = 6200\nredis_url = <not known>\n"
-    assert err.splitlines()[0].startswith("roles/redis/role.yaml:5:3: vars.url: 'adress' is not set for r1 (close: address)")
+    assert err.splitlines()[0].startswith(
+        "roles/redis/role.yaml:5:3: vars.url: 'adress' is not set for r1 (close: address)"
+    )
 
 
 def test_names_that_nobody_has(project: Any, run: Run) -> None:
