@@ -67,31 +67,30 @@ def plan(o: argparse.Namespace) -> list[tuple[str, int, float, int]]:
     return made
 
 
-def measure(o: argparse.Namespace, work: Path) -> tuple[list[Run], list[str]]:
-    """All runs, and what went wrong: a tool that fails or leaves another state has no results."""
+def measure(o: argparse.Namespace, work: Path) -> tuple[list[Run], list[tuple[str, str]]]:
+    """All runs, and (tool, what went wrong): a tool that fails or leaves another state has no results."""
     series = plan(o)
     hosts = Hosts(o.lab, max(n for _, n, _, _ in series))
     hosts.up()
-    bench, runs, wrong = Bench(hosts), list[Run](), list[str]()
+    bench, runs, wrong = Bench(hosts), list[Run](), list[tuple[str, str]]()
     try:
         for number, (tool, count, rtt, _) in enumerate(series):
             made = TOOLS[tool](hosts, hosts.names[:count], work / str(number))
-            if any(w.startswith(made.name + ",") for w in wrong):
+            if made.name in dict(wrong):
                 continue
             try:
                 for run in bench.series(made, o.times, rtt):
                     runs.append(run)
                     say(f"{run.tool:26} {count:2} hosts {rtt * 1000:3.0f} ms  {run.stage:6} {run.wall:7.2f} s")
             except WrongResult as e:
-                wrong.append(f"{made.name}, {count} hosts: {e}")
-                say(wrong[-1])
+                wrong.append((made.name, f"{count} hosts: {e}"))
+                say(": ".join(wrong[-1]))
             finally:
                 made.close()
     finally:
         if not o.keep:
             hosts.down()
-    failed = {w.split(",")[0] for w in wrong}
-    return [r for r in runs if r.tool not in failed], wrong
+    return [r for r in runs if r.tool not in dict(wrong)], wrong
 
 
 def start_up(times: int = 15) -> tuple[float, float]:
@@ -118,8 +117,8 @@ def main() -> int:
     print(results.markdown())
     print(f"\n`swarmops --help` {help_ * 1000:.0f} ms, bare Python {bare * 1000:.0f} ms (aim: at most 150 more).")
     print(f"Other programs used {results.others():.0%} of this machine meanwhile (median of all runs).")
-    for line in wrong:
-        print(f"\nNo credit: {line}")
+    for name, why in wrong:
+        print(f"\nNo credit: {name}, {why}")
     if o.out:
         o.out.write_text(json.dumps([dataclasses.asdict(r) for r in runs], indent=1))
     return 1 if wrong else 0

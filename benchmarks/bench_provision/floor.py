@@ -1,6 +1,6 @@
 """The floor as a program: render, one tarball a host, one exec a host, all hosts at once.
 
-    floor.py ssh|paramiko WORKLOAD LEVEL NAME=ADDRESS...
+floor.py ssh|paramiko WORKLOAD LEVEL NAME=ADDRESS...
 """
 
 from __future__ import annotations

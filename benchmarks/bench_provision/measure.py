@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from pathlib import Path
 from bench_provision.hosts import Hosts
 from bench_provision.tools import Tool
 
+HERE = Path(__file__).parent
 LIMIT = 1200  # seconds after which a run is given up
 CORES = os.cpu_count() or 1
 
@@ -80,12 +83,23 @@ class Bench:
                 for _ in range(1 if tool.slow else times):
                     level += stage == "change"
                     yield self.once(tool, stage, level, rtt)
+                if stage == "no-op" and tool.live:
+                    yield from self._live(tool, rtt)
                 if stage == "no-op" and self.compare(tool, 1) != marks:
                     raise WrongResult(f"{tool.name}: the no-op changed something")
                 if stage == "change":
                     self.compare(tool, level)
         finally:
             self.hosts.lab.heal()
+
+    def _live(self, tool: Tool, rtt: float) -> Iterator[Run]:
+        """No-ops on connections that are open already."""
+        argv = self.hosts.command([sys.executable, str(HERE / "live.py"), str(tool.work)])
+        done = subprocess.run(argv, capture_output=True, text=True, env=tool.environment(), check=False)
+        if done.returncode:
+            raise WrongResult(f"{tool.name}, live: {done.stderr[-2000:]}")
+        for seconds in json.loads(done.stdout):
+            yield Run(tool.name, len(tool.names), rtt, "live", seconds, 0.0, 0.0, 0.0, 0.0)
 
     def compare(self, tool: Tool, level: int) -> dict[str, str]:
         """The hosts' marks, if their state is the one that the first tool left at this level."""

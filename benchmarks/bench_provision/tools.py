@@ -22,6 +22,7 @@ class Tool:
     name = ""
     stages: tuple[str, ...] = STAGES
     slow = False  # measured once where others are measured several times
+    live = False  # measured on open connections, too
 
     def __init__(self, hosts: Hosts, names: list[str], work: Path):
         self.hosts, self.names = hosts, names
@@ -54,6 +55,7 @@ class Tool:
 
 class Swarmops(Tool):
     name = "swarmops"
+    live = True
 
     def prepare(self) -> None:
         (self.work / "inventory/lan").mkdir(parents=True)
@@ -68,6 +70,7 @@ class SwarmopsMore(Swarmops):
     """The same with 100 files more, to see what a further task costs."""
 
     name = "swarmops, 100 tasks more"
+    live = False
 
     def command(self, stage: str, level: int) -> list[str]:
         return [*super().command(stage, level), "-e", "bench_extra=100"]

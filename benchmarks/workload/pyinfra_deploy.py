@@ -19,7 +19,9 @@ def template(name, dest, item=None, **owner):
 apt.packages(packages=["nftables", "procps"])
 server.group(group="bench", gid=2000)
 for uid, name in ((2001, "benchapp"), (2002, "benchops")):
-    server.user(user=name, uid=uid, group="bench", shell="/bin/bash", home=f"/home/{name}")
+    server.user(
+        user=name, uid=uid, group="bench", shell="/bin/bash", home=f"/home/{name}", create_home=True, ensure_home=False
+    )
 server.user_authorized_keys(user="benchops", group="bench", public_keys=[(HERE / "bench.pub").read_text().strip()])
 for path in "/etc/bench /etc/bench/conf.d /etc/bench/redis /var/lib/bench /var/lib/bench/data /var/log/bench".split():
     files.directory(path=path, mode="750", **APP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from swarmops.cli._output import colour_wanted, echo, emit_json, plain, progress
@@ -17,10 +18,12 @@ class Printer(Protocol):
     def close(self) -> None: ...
 
 
-def printer_for(format_: str, *, verbose: int = 0, diff: bool = False) -> Printer:
+def printer_for(format_: str, *, verbose: int = 0, diff: bool = False, again: str = "swarmops deploy") -> Printer:
+    """`again` is the command that a hint may continue."""
     if format_ == "text":
-        return Text(verbose, diff)
-    return {"jsonl": Lines, "json": Document, "junit": JUnit}[format_]()
+        return Text(verbose, diff, again)
+    others: dict[str, Callable[[], Printer]] = {"jsonl": Lines, "json": Document, "junit": JUnit}
+    return others[format_]()
 
 
 class Lines:
@@ -74,8 +77,8 @@ class JUnit(Document):
 class Text:
     """Lines for people: what changed, what failed and why, and a recap like Ansible's."""
 
-    def __init__(self, verbose: int, diff: bool):
-        self.verbose, self.diff = verbose, diff
+    def __init__(self, verbose: int, diff: bool, again: str):
+        self.verbose, self.diff, self.again = verbose, diff, again
         self.live = sys.stderr.isatty() and colour_wanted(sys.stderr)
         self.doing: dict[str, int] = {}
 
@@ -123,14 +126,16 @@ class Text:
             self._say("    " + plain(line), {"+": "green", "-": "red"}.get(line[:1], ""))
 
     def _failure(self, r: dict) -> None:
-        self._say("  " + plain(r.get("why", "")).replace("\\x0a", "\n  "), "red")
+        why = plain(r.get("why", ""))
+        self._say("  " + why.strip().replace("\n", "\n  "), "red")
         for argv, code, said in r.get("cmds") or []:
             if code != 0:
                 self._say(f"  $ {plain(' '.join(argv))[:200]} -> {code}")
-                for line in said.strip().splitlines()[-10:]:
-                    self._say(f"    {plain(line)}")
+                for line in plain(said).strip().splitlines()[-10:]:
+                    if line.strip() not in why:
+                        self._say(f"    {line}")
         tag = f" --tags {r['tags'][0]}" if r.get("tags") else ""
-        self._say(f"  next: swarmops deploy --limit {r['host']}{tag} --check --diff")
+        self._say(f"  next: {self.again} --limit {r['host']}{tag} --check --diff")
 
     def _host(self, r: dict) -> None:
         if r["status"] != "done":
@@ -152,7 +157,8 @@ class Text:
         total = sum(c["changed"] for c in r["hosts"].values())
         would = sum(c["would"] for c in r["hosts"].values())
         words = f"{would} would change" if would else f"{total} changed"
-        echo(f"{words} on {len(r['hosts'])} hosts in {r['seconds']:.2f} s")
+        many = "s" * (len(r["hosts"]) != 1)
+        echo(f"{words} on {len(r['hosts'])} host{many} in {r['seconds']:.2f} s")
 
     def _say(self, text: str, colour: str = "") -> None:
         self._clear()

@@ -96,7 +96,8 @@ def command(
     )
     deploy = Deploy(project, options, faults)
     say_warnings(faults)
-    printer = printer_for(format_, verbose=verbose, diff=diff or ask)
+    again = " ".join(["swarmops deploy", *([tier] if tier else ["-i", inventory] if inventory else [])])
+    printer = printer_for(format_, verbose=verbose, diff=diff or ask, again=again)
     for record in deploy.run():
         printer.show(record)
         if record["type"] == "asked":

@@ -93,7 +93,7 @@ class Project:
 
 def absolute(path: Path) -> Path:
     """The absolute path with its links kept, so that messages name what the user wrote."""
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve would follow links)
+    return Path(os.path.abspath(path.expanduser()))
 
 
 def find_root(root: Path | str | None, inventory: str | None, faults: Faults) -> Path:

@@ -9,7 +9,7 @@ import json
 from swarmops.target import handlers, wire
 from swarmops.target.digests import sha256
 from swarmops.target.system import Failed, Missing, stopwatch
-from swarmops.target.when import holds
+from swarmops.target.when import holds, names_in
 
 CONFIRM = 30  # seconds in which a new connection must prove that we are not locked out
 
@@ -26,8 +26,8 @@ class Engine:
         self.names = {"facts": _Lazy(system)}
         self.dead = {}  # role -> id of the step that failed it
         self.coming = {}  # resource -> id of the step that would make it
-        self.window = None  # the open rollback window, with the ids it covers
-        self.covered = []
+        self.window = self.window_role = None  # the open rollback window and whose it is
+        self.covered = []  # the ids of steps in it
         self.watched_by = handlers.watchers(self.steps)
 
     def play(self):
@@ -37,13 +37,15 @@ class Engine:
         for i, step in enumerate(self.steps):
             if self.system.link and self.system.link.gone:
                 return False
-            if self.window and step["role"] != self.by_id[self.covered[-1]]["role"]:
-                self._close_window()
+            if self.window:
+                if step["role"] == self.window_role:
+                    self.window.keep_open()
+                else:
+                    self._close_window()
             kind = self.kinds[step["kind"]]
-            if step["kind"] not in started and hasattr(kind, "prefetch"):
-                started.add(step["kind"])
-                kind.prefetch([s["args"] for s in self.steps if s["kind"] == step["kind"]], self.system)
-            self._one(i, step, kind)
+            prefetch = None if step["kind"] in started else getattr(kind, "prefetch", None)
+            started.add(step["kind"])
+            self._one(i, step, kind, prefetch)
         if self.window:
             self._close_window()
         return not self.dead
@@ -57,38 +59,48 @@ class Engine:
                 kind = self.kinds[step["kind"]]
                 lacks = getattr(kind, "lacks", None)
                 dest = step["args"].get("dest") or step["args"].get("path")
-                if lacks(step["args"], self.system) if lacks else self.system.sha256(dest) != sha:
-                    lacking.append(sha)
+                try:
+                    if lacks(step["args"], self.system) if lacks else self.system.sha256(dest) != sha:
+                        lacking.append(sha)
+                except Exception:  # whatever it is, the step itself will say it
+                    continue
         asked = self.system.memo("asked", set)
-        new = sorted(set(lacking) - asked)
+        new = sorted(sha for sha in set(lacking) - asked if not self.system.has_content(sha))
         if new:
             asked.update(new)
             self.system.emit({"e": "need", "contents": new})
 
-    def _one(self, i, step, kind):
+    def _one(self, i, step, kind, prefetch=None):
         self.system.commands = []
         took = stopwatch()
         try:
+            if prefetch:
+                prefetch([s["args"] for s in self.steps if s["kind"] == step["kind"]], self.system)
             report = self._decide(step, kind)
+            if step.get("register"):
+                self._out(step, kind, report)
         except Missing as e:
             report = self._missing(step, e)
         except (Failed, OSError, ValueError) as e:
             report = {"s": wire.FAILED, "why": str(e)}
+        except Exception as e:  # a fault of a kind is that step's, never the run's
+            report = {"s": wire.FAILED, "why": _blame(step, e)}
         status = report["s"]
         self.results[step["id"]] = status
         if status == wire.FAILED:
             self.dead.setdefault(step["role"], step["id"])
             report["cmds"] = self.system.commands[-5:]
         if step.get("register"):
-            self._register(step, kind, report)
+            self._register(step, report)
         out = dict(report, e="step", i=i, ms=took())
         out.pop("facts", None)
+        out.pop("unknown", None)
         self.system.emit(out, now=status not in (wire.OK, wire.SKIPPED))
 
     def _decide(self, step, kind):
-        reason = self._skip(step)
+        reason = self.skip(step)
         if reason:
-            return {"s": wire.SKIPPED, "why": reason}
+            return {"s": wire.SKIPPED, "why": reason, "unknown": "is decided by" in reason}
         handler = step.get("handler")
         if handler:
             due = handlers.due(self, step)
@@ -97,7 +109,7 @@ class Engine:
             return handlers.run(self, step, kind, due)
         return self.converge(step, kind)
 
-    def _skip(self, step):
+    def skip(self, step):
         """Why this step is not played, or None."""
         if step.get("skip"):
             return "tags"
@@ -112,7 +124,7 @@ class Engine:
         return None
 
     def _hangs_on_unapplied(self, expression):
-        words = set(expression.replace(".", " ").replace("(", " ").split())
+        words = names_in(expression)
         return any(n in words and self.names[n].get("would") for n in self.names if n != "facts")
 
     def converge(self, step, kind):
@@ -134,7 +146,13 @@ class Engine:
         if step.get("guard"):
             self.open_window(step, kind)
         system.keep_for = self.watched_by.get(step["id"])
-        facts = kind.fix(args, want, state, system)
+        nothing_done = handlers.expect(self, step)
+        try:
+            facts = kind.fix(args, want, state, system)
+        except Exception:
+            if getattr(kind, "VERIFY", True) and kind.read(args, want, system) == state:
+                nothing_done()
+            raise
         if getattr(kind, "VERIFY", True):
             now = kind.read(args, want, system)
             left = _differing(want, now)
@@ -169,20 +187,29 @@ class Engine:
     # -- what cannot be taken back by us once we are locked out
 
     def open_window(self, step, kind):
-        if not self.window:
-            from swarmops.target.rollback import Rollback
+        """Have the timer armed, and able to take back what `step` and, for a handler, what it watches may change."""
+        from swarmops.target.rollback import Rollback
 
-            seconds = self.envelope.get("confirm", CONFIRM)
-            self.window = Rollback(self.system, self.envelope["run"], seconds)
+        seconds = self.envelope.get("confirm", CONFIRM)
+        window = self.window or Rollback(self.system, self.envelope["run"], seconds)
+        answering = [s for s in self.steps if s is step or step["id"] in s.get("watches", ())]
+        units = [s["args"].get("name") for s in answering if s["kind"] == "systemd" and s.get("handler")]
+        names = [n for u in units for n in (u if isinstance(u, list) else [u]) if n]
+        paths = self._paths(step, kind) + handlers.paths(self, step.get("watches", ()))
+        try:
+            window.cover(paths, nft=step["kind"] == "nftables", reload=names)
+        except BaseException:
+            if not self.window:
+                window.forget()
+            raise
+        self.window, self.window_role = window, step["role"]
+        self.covered.append(step["id"])
+
+    def _paths(self, step, kind):
         args = step["args"]
         if hasattr(kind, "touches"):
-            paths = kind.touches(args, self.system)
-        else:
-            paths = [args.get("dest") or args.get("path")]
-        handler = self.by_id.get(self.watched_by.get(step["id"]) or "")
-        reload = [handler["args"]["name"]] if handler and handler["args"].get("name") else []
-        self.window.cover([p for p in paths if p], nft=step["kind"] == "nftables", reload=reload)
-        self.covered.append(step["id"])
+            return [p for p in kind.touches(args, self.system) if p]
+        return [p for p in (args.get("dest") or args.get("path"),) if p]
 
     def _close_window(self):
         """Confirm by a new connection, or report every covered step as rolled back."""
@@ -190,7 +217,7 @@ class Engine:
         self.window, self.covered = None, []
         if window.confirm():
             return
-        why = "rolled back: no new connection came within %d s" % window.seconds
+        why = "rolled back: no new connection came within %g s" % window.seconds
         for i, step in enumerate(self.steps):
             if step["id"] in covered:
                 self.dead.setdefault(step["role"], step["id"])
@@ -201,17 +228,19 @@ class Engine:
 
     # -- results that later conditions see
 
-    def _register(self, step, kind, report):
-        status = report["s"]
+    def _out(self, step, kind, report):
         seen = dict(report.get("facts") or {})
-        if hasattr(kind, "out") and status in (wire.OK, wire.CHANGED):
+        if hasattr(kind, "out") and report["s"] in (wire.OK, wire.CHANGED):
             seen.update(kind.out(step["args"], self.system))
         if seen:
             report["out"] = seen
+
+    def _register(self, step, report):
+        status = report["s"]
         self.names[step["register"]] = dict(
-            seen,
+            report.get("out") or {},
             changed=status == wire.CHANGED,
-            would=status == wire.WOULD,
+            would=status == wire.WOULD or bool(report.get("unknown")),
             failed=status == wire.FAILED,
             skipped=status == wire.SKIPPED,
             succeeded=status in (wire.OK, wire.CHANGED),
@@ -233,6 +262,16 @@ def digest(value):
     """Short stable digest of plain data."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()[:24]
+
+
+def _blame(step, e):
+    """One line for an exception that no kind should raise."""
+    at = e.__traceback__
+    while at.tb_next:
+        at = at.tb_next
+    place = "%s:%d" % (at.tb_frame.f_code.co_filename.rpartition("/target/")[2], at.tb_lineno)
+    said = " ".join(str(e).split())[:300]
+    return "a fault in the kind '%s': %s: %s (%s)" % (step["kind"], type(e).__name__, said, place)
 
 
 def _differing(want, state):

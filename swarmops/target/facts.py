@@ -16,21 +16,27 @@ def gather():
         "arch": uname.machine,
         "kernel": uname.release,
         "hostname": uname.nodename,
-        "machine_id": _read("/etc/machine-id").strip(),
+        "machine_id": _machine_id(),
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
         "cores": os.cpu_count(),
         "systemd": os.path.isdir("/run/systemd/system"),
     }
 
 
+def _machine_id():
+    """What systemd named this machine; "" where it has no name yet."""
+    said = _read("/etc/machine-id").strip()
+    return "" if said == "uninitialized" else said
+
+
 def _os_release():
     pairs = (line.partition("=") for line in _read("/etc/os-release").splitlines())
-    return {k: v.strip().strip('"') for k, _, v in pairs}
+    return {k: v.strip().strip("\"'") for k, _, v in pairs}
 
 
 def _read(path):
     try:
-        with open(path) as f:
+        with open(path, errors="replace") as f:
             return f.read()
     except OSError:
         return ""

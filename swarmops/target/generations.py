@@ -6,11 +6,13 @@ pending the kept generation is the last one known to work and is not overwritten
 
 import json
 import os
-
-from swarmops.target.digests import sha256
+import shutil
+import stat
 
 
 def _spot(system, path):
+    from swarmops.target.digests import sha256
+
     return os.path.join(system.state, "previous", sha256(path.encode()).hexdigest()[:32])
 
 
@@ -23,11 +25,7 @@ def _note(spot):
 
 
 def _write_note(spot, note):
-    with open(spot + ".new", "w") as f:
-        json.dump(note, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.rename(spot + ".new", spot + ".json")
+    land(spot + ".json", lambda f: f.write(json.dumps(note).encode()))
 
 
 def keep(system, path):
@@ -37,15 +35,13 @@ def keep(system, path):
     if note and note["pending"]:
         return
     os.makedirs(os.path.dirname(spot), mode=0o700, exist_ok=True)
-    there = os.path.isfile(path) and not os.path.islink(path)
-    if there:
-        import shutil
-
-        shutil.copy2(path, spot + ".new")
-        s = os.stat(path)
-        os.chown(spot + ".new", s.st_uid, s.st_gid)
-        os.rename(spot + ".new", spot + ".data")
-    _write_note(spot, {"path": path, "there": there, "pending": bool(system.keep_for)})
+    note = {"path": path, "there": False, "pending": bool(system.keep_for)}
+    if os.path.islink(path):
+        note["link"] = os.readlink(path)
+    elif os.path.isfile(path):
+        copy(path, spot + ".data")
+        note["there"] = True
+    _write_note(spot, note)
 
 
 def settle(system, paths):
@@ -57,6 +53,16 @@ def settle(system, paths):
             _write_note(spot, dict(note, pending=False))
 
 
+def proven(system, path):
+    """The last generation known to work of a pending file: where it is kept, or "" when there was none; None when
+    what stands at `path` is not in doubt."""
+    spot = _spot(system, path)
+    note = _note(spot)
+    if not note or not note["pending"] or note.get("link"):
+        return None
+    return spot + ".data" if note["there"] else ""
+
+
 def restore(system, paths):
     """Put back the last generation known to work of those that are pending. Returns the paths put back."""
     back = []
@@ -66,14 +72,54 @@ def restore(system, paths):
         if not note or not note["pending"]:
             continue
         if note["there"]:
-            temp = path + ".swarmops-back"
-            import shutil
-
-            shutil.copy2(spot + ".data", temp)
-            s = os.stat(spot + ".data")
-            os.chown(temp, s.st_uid, s.st_gid)
+            copy(spot + ".data", path)
+        elif note.get("link"):
+            temp = _temp(path)
+            os.symlink(note["link"], temp)
             os.rename(temp, path)
-        elif os.path.exists(path):
+        elif os.path.lexists(path):
             os.unlink(path)
         back.append(path)
     return back
+
+
+# -- files landed whole, also in folders that belong to others: no link at either end is followed
+
+
+def copy(source, path):
+    """Land a copy of the plain file `source` at `path`, with its owner, mode and times."""
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(fd, "rb") as old:
+        s = os.fstat(fd)
+
+        def fill(f):
+            shutil.copyfileobj(old, f, 1 << 20)
+            os.fchown(f.fileno(), s.st_uid, s.st_gid)
+            os.fchmod(f.fileno(), stat.S_IMODE(s.st_mode))
+            os.utime(f.fileno(), ns=(s.st_atime_ns, s.st_mtime_ns))
+
+        land(path, fill)
+
+
+def land(path, fill):
+    """Put what `fill(file)` writes at `path`, whole and on the disk, or leave what was there."""
+    temp = _temp(path)
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as f:
+            fill(f)
+            f.flush()
+            os.fsync(fd)
+        os.rename(temp, path)
+    except BaseException:
+        os.unlink(temp)
+        raise
+
+
+def _temp(path):
+    """A name beside `path` that nothing has: what an interrupted run left there goes."""
+    folder, base = os.path.split(path)
+    temp = os.path.join(folder, ".%s.swarmops-back" % base[:200])
+    if os.path.lexists(temp):
+        os.unlink(temp)
+    return temp

@@ -14,12 +14,27 @@ from swarmops.target.system import Failed, Missing
 
 
 def watchers(steps):
-    """step id -> id of the first handler that watches it."""
+    """step id -> the handlers that watch it."""
     found = {}
     for step in steps:
         for watched in step.get("watches", ()):
-            found.setdefault(watched, step["id"])
+            found.setdefault(watched, []).append(step)
     return found
+
+
+def expect(engine, step):
+    """`step` is about to change something. Forget that its handlers ever ran for it, so that a run which ends before
+    them leaves them due, even where the step only puts right what somebody had changed by hand.
+
+    Returns a function that takes this back, for when nothing was changed after all.
+    """
+    before = []
+    for handler in engine.watched_by.get(step["id"], ()):
+        stamp = _read(engine, handler)
+        if step["id"] in stamp:
+            before.append((handler, stamp))
+            _write(engine, handler, {w: d for w, d in stamp.items() if w != step["id"]})
+    return lambda: [_write(engine, handler, stamp) for handler, stamp in before]
 
 
 def due(engine, step):
@@ -43,11 +58,13 @@ def run(engine, step, kind, due):
         engine.open_window(step, kind)
     try:
         _once(engine, step)
-    except (Failed, Missing, OSError) as e:
-        return _go_back(engine, step, str(e))
-    stamp = dict(_read(engine, step), **{w: engine.wants[w] for w in step["watches"] if w in engine.wants})
-    _write(engine, step, stamp)
-    generations.settle(engine.system, _paths(engine, _answered_last_by(engine, step)))
+    except Exception as e:
+        said = str(e) if isinstance(e, (Failed, Missing, OSError)) else "%s: %s" % (type(e).__name__, e)
+        return _go_back(engine, step, said)
+    well = (wire.OK, wire.CHANGED)
+    loaded = {w: engine.wants[w] for w in step["watches"] if engine.results.get(w) in well and w in engine.wants}
+    _write(engine, step, dict(_read(engine, step), **loaded))
+    generations.settle(engine.system, paths(engine, _answered_last_by(engine, step)))
     return dict(due, s=wire.CHANGED)
 
 
@@ -62,18 +79,21 @@ def _once(engine, step):
 def _go_back(engine, step, why):
     """The last generation known to work comes back, and all handlers of those files run again up to this one."""
     log = list(engine.system.commands)
-    back = generations.restore(engine.system, _paths(engine, step["watches"]))
+    try:
+        back = generations.restore(engine.system, paths(engine, step["watches"]))
+    except OSError as e:
+        return {"s": wire.FAILED, "why": "%s; the previous files could not be put back: %s" % (why, e)}
     if not back:
         return {"s": wire.FAILED, "why": why}
     names = ", ".join(back)
     try:
         for other in engine.steps:
-            if set(_paths(engine, other.get("watches", ()))) & set(back):
+            if set(paths(engine, other.get("watches", ()))) & set(back) and not engine.skip(other):
                 _once(engine, other)
             if other is step:
                 break
         tail = "the previous %s is back and running" % names
-    except (Failed, Missing, OSError) as e:
+    except Exception as e:
         tail = "the previous %s is back, and does not run either: %s" % (names, e)
     engine.system.commands = log
     return {"s": wire.FAILED, "why": "%s; %s" % (why, tail)}
@@ -81,12 +101,12 @@ def _go_back(engine, step, why):
 
 def _answered_last_by(engine, step):
     """The watched steps for which no later handler has yet to succeed."""
-    later = engine.steps[engine.steps.index(step) + 1 :]
-    open_ = {w for other in later for w in other.get("watches", ())}
+    later = [s for s in engine.steps[engine.steps.index(step) + 1 :] if s.get("handler")]
+    open_ = {w for other in later for w in other["watches"] if not engine.skip(other)}
     return [w for w in step["watches"] if w not in open_]
 
 
-def _paths(engine, ids):
+def paths(engine, ids):
     """The files that these steps land."""
     args = [engine.by_id[i]["args"] for i in ids if i in engine.by_id]
     return [p for p in (a.get("dest") or a.get("path") for a in args) if p]
@@ -101,7 +121,7 @@ def _read(engine, step):
     try:
         with open(_path(engine, step)) as f:
             return json.load(f)["wants"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
@@ -109,13 +129,4 @@ def _write(engine, step, wants):
     path = _path(engine, step)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     note = json.dumps({"handler": step["id"], "wants": wants}).encode()
-    engine.system.keep_for = None
-    _land(path, note)
-
-
-def _land(path, data):
-    with open(path + ".new", "wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    os.rename(path + ".new", path)
+    generations.land(path, lambda f: f.write(note))

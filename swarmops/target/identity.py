@@ -11,9 +11,9 @@ def stranger(envelope, system):
     if envelope.get("adopt"):
         return None
     recorded = envelope.get("machine")
-    if recorded and machine and recorded != machine:
+    if recorded and recorded != machine:
         return "another machine answers here: its machine-id is %s, recorded is %s" % (
-            machine[:8],
+            machine[:8] or "empty",
             recorded[:8],
         )
     owner = _owner(system)
@@ -46,6 +46,8 @@ def claim(envelope, system):
         path = os.path.join(system.state, "owner.json")
         with open(path + ".new", "w") as f:
             json.dump({"owner": envelope["owner"]}, f)
+            f.flush()
+            os.fsync(f.fileno())
         os.rename(path + ".new", path)
 
 
@@ -53,5 +55,5 @@ def _owner(system):
     try:
         with open(os.path.join(system.state, "owner.json")) as f:
             return json.load(f)["owner"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None

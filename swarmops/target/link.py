@@ -9,6 +9,7 @@ import zlib
 
 from swarmops.target.wire import SILENCE
 
+PIECE = 1 << 16  # bytes read at once
 FLUSH_AFTER = 0.1  # seconds an unremarkable event may wait for company in one packet
 
 
@@ -31,26 +32,46 @@ class Link:
         return cls(stdin.read, lambda data: _write_all(1, data))
 
     def _listen(self):
-        while True:
-            head = self._read(8)
-            payload = self._read(int(head, 16)) if len(head) == 8 else b""
+        try:
+            while self._take(self._frame()):
+                pass
+        finally:  # whatever ended it, nothing more will be heard
             with self._news:
-                self.heard = time.monotonic()
-                tag = payload[:1]
-                if not tag:
-                    self._lost = True
-                elif tag == b"c":
-                    self._contents[payload[1:65].decode()] = zlib.decompress(payload[65:])
-                elif tag == b"w":
-                    self._words.append(payload[1:].decode())
+                self._lost = True
                 self._news.notify_all()
-                beat = self.on_beat
-            if not tag:
-                return
-            if tag == b"h":
-                self.emit({"e": "beat"})
-            if beat:
-                beat()
+
+    def _frame(self):
+        """The next frame's payload, b"" at the end. Every piece of a large one is a sign of life."""
+        head = self._read(8)
+        left = int(head, 16) if len(head) == 8 else 0
+        pieces = []
+        while left:
+            piece = self._read(min(left, PIECE))
+            if not piece:
+                return b""
+            pieces.append(piece)
+            left -= len(piece)
+            self.heard = time.monotonic()
+        return b"".join(pieces)
+
+    def _take(self, payload):
+        tag = payload[:1]
+        with self._news:
+            if tag == b"c":
+                self._contents[payload[1:65].decode()] = payload[65:]  # unpacked by who needs it
+            elif tag == b"w":
+                self._words.append(payload[1:].decode())
+            self._news.notify_all()
+        if tag == b"h" and self._lock.acquire(False):
+            # Where another thread is just sending, that is sign of life enough; waiting for it would leave us deaf.
+            try:
+                self._out.append(b'{"e":"beat"}\n')
+                self._flush()
+            finally:
+                self._lock.release()
+        if tag and self.on_beat:
+            self.on_beat()
+        return tag
 
     @property
     def gone(self):
@@ -69,18 +90,22 @@ class Link:
             return self._words.pop(0)
 
     def content(self, sha):
-        """Bytes of a content that was asked for; None when the controller went away before they came."""
+        """Bytes of a content that was asked for; None when the controller went away before they came.
+
+        They are handed over once: who needs them again asks again.
+        """
         with self._news:
             while sha not in self._contents:
                 if self.gone:
                     return None
                 self._news.wait(1)
-            return self._contents[sha]
+            packed = self._contents.pop(sha)
+        return zlib.decompress(packed)
 
     def emit(self, event, now=True):
         """Queue one event. With `now` false it may wait a moment, so that many share a packet."""
         with self._lock:
-            self._out.append(json.dumps(event, separators=(",", ":")).encode("ascii") + b"\n")
+            self._out.append(json.dumps(event, separators=(",", ":"), default=str).encode("ascii") + b"\n")
             if now or time.monotonic() - self._flushed > FLUSH_AFTER:
                 self._flush()
 
@@ -106,9 +131,15 @@ class Link:
 
 
 def _write_all(fd, data):
-    view = memoryview(data)
+    """Write all of `data`. Raises OSError when nobody takes it for longer than a controller may be silent."""
+    import select
+
+    view, ready = memoryview(data), select.poll()
+    ready.register(fd, select.POLLOUT)
     while view:
-        view = view[os.write(fd, view) :]
+        if not ready.poll(SILENCE * 1000):
+            raise OSError("nobody reads what we say")
+        view = view[os.write(fd, view[: select.PIPE_BUF]) :]  # what a ready pipe takes without blocking
 
 
 def warn(text):

@@ -34,15 +34,16 @@ class Lock:
         Raises Held when the holder is alive, did not end within its allowed silence and a minute, or when `gone()`:
         nobody is left who wants the lock.
         """
-        end = None
+        end, tries = None, 0
         while not self._try():
             holder = self._holder()
-            if holder["silent"] < 2 * HEARTBEAT or gone():
+            tries += 1
+            if holder and holder["silent"] < 2 * HEARTBEAT or gone() or not holder and tries > 10:
                 raise Held(holder)
-            if end is None:
+            if holder and end is None:
                 on_wait(holder)
                 end = time.monotonic() + SILENCE + 60
-            elif time.monotonic() > end:
+            elif end and time.monotonic() > end:
                 raise Held(holder)
             time.sleep(0.2)  # flock has no wait with a time limit
         note = {"by": self.by, "run": self.run, "pid": os.getpid(), "since": time.strftime("%F %T %z")}
@@ -55,7 +56,7 @@ class Lock:
 
     def release(self):
         os.ftruncate(self.fd, 0)
-        os.close(self.fd)
+        fcntl.flock(self.fd, fcntl.LOCK_UN)  # not closed: a late beat must not meet another file under its number
 
     def _try(self):
         try:
@@ -65,13 +66,13 @@ class Lock:
             return False
 
     def _holder(self):
-        """Who holds it; `silent` is for how many seconds. A holder that is just writing this counts as alive."""
+        """Who holds it, and for how many seconds it has been silent; {} while it comes or goes."""
         try:
             with open(self.path) as f:
                 beat, _, text = f.read().partition("\n")
             return dict(json.loads(text), silent=time.monotonic() - float(beat))
         except (OSError, ValueError, TypeError):
-            return {"silent": 0.0}
+            return {}
 
 
 def _beat():

@@ -8,6 +8,7 @@ from swarmops.target.digests import sha256
 from swarmops.target.wire import MAX_TEXT
 
 QUOTED = 4096  # bytes of a command's output kept with a failure
+SMALL = 1 << 17  # bytes of a content that is remembered for a second use
 
 
 class Failed(Exception):
@@ -94,37 +95,25 @@ class System:
 
     # -- commands
 
-    def run(self, argv, input=None, timeout=60, ok=(0,), env=None, cwd=None, user=None):
-        """Run a command without a shell; stdout and stderr as text, at most 64 KiB of each.
+    def run(self, argv, input=None, timeout=60, ok=(0,), env=None, cwd=None, user=None, most=MAX_TEXT):
+        """Run a command without a shell; stdout and stderr as text, the last `most` bytes of each.
 
         Raises Failed when the exit code is not in `ok` (None: any), when it takes longer than `timeout` seconds
         or is not installed. Every command is remembered and quoted with a failure.
         """
-        import subprocess
+        from swarmops.target import commands
 
         if self.link:
             self.link.flush()
-        full = dict(os.environ, LC_ALL="C.UTF-8", PATH=_PATH, **(env or {}))
         extra = {"user": user, "group": self.users()[user].pw_gid, "extra_groups": []} if user else {}
         data = input.encode() if isinstance(input, str) else input
         try:
-            done = subprocess.run(
-                argv,
-                input=data,
-                stdin=None if data is not None else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                timeout=timeout,
-                env=full,
-                cwd=cwd,
-                check=False,
-                **extra,
-            )
-            result = Result(done.returncode, _text(done.stdout), _text(done.stderr))
-        except subprocess.TimeoutExpired as e:
-            result = Result(-1, _text(e.stdout or b""), "took longer than %g s" % timeout)
-        except OSError as e:
-            result = Result(-1, "", e.strerror or str(e))
+            rc, stdout, stderr = commands.run(list(map(str, argv)), data, timeout, most, env or {}, cwd, extra)
+            result = Result(rc, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
+        except commands.TooLong as e:
+            result = Result(-1, e.stdout.decode("utf-8", "replace"), "took longer than %g s" % timeout)
+        except (OSError, ValueError) as e:
+            result = Result(-1, "", getattr(e, "strerror", None) or str(e))
         self.commands.append([list(map(str, argv)), result.rc, (result.stderr or result.stdout)[-QUOTED:]])
         if ok is not None and result.rc not in ok:
             raise Failed("`%s` failed with exit code %d" % (" ".join(map(str, argv))[:200], result.rc))
@@ -145,8 +134,13 @@ class System:
             kept = self.link.content(sha)
             if kept is None or sha256(kept).hexdigest() != sha:
                 raise Failed("the controller went away before the file content came")
-            self._memo["content:" + sha] = kept
+            asked.discard(sha)
+            if len(kept) <= SMALL:  # memory stays flat; who needs a large one again asks again
+                self._memo["content:" + sha] = kept
         return kept
+
+    def has_content(self, sha):
+        return "content:" + sha in self._memo
 
     def offer(self, data):
         """Make a content known without asking for it. Returns its sha256."""
@@ -229,14 +223,6 @@ class System:
         self.link.emit_bytes(chunk)
 
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def _text(data):
-    cut = data[-MAX_TEXT:] if len(data) > MAX_TEXT else data
-    return cut.decode("utf-8", "replace")
-
-
 def _sweep(folder, name):
     """Remove what an interrupted run left under the temp name of this very file."""
     _unlink(os.path.join(folder, name))
@@ -267,7 +253,10 @@ def _why(e, path, folder):
         except OSError:
             free = "free space unknown"
         return "the disk is full: cannot write %s (%s); the old file stays" % (path, free)
-    return "cannot write %s: %s" % (path, e.strerror or e)
+    if e.errno == errno.ENOENT and not os.path.isdir(folder):
+        return "cannot write %s: the folder %s does not exist" % (path, folder)
+    hint = " (is it immutable? lsattr tells)" if e.errno == errno.EPERM and os.geteuid() == 0 else ""
+    return "cannot write %s: %s%s" % (path, e.strerror or e, hint)
 
 
 def stopwatch():

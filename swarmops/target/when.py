@@ -18,17 +18,37 @@ _COMPARE = {
     "Is": operator.is_,
     "IsNot": operator.is_not,
 }
+_UNARY = {"Not": operator.not_, "USub": operator.neg}
 
 
 def holds(expression, names):
     """True when `expression` holds for `names`. Raises ValueError for what is not of the subset."""
+    try:
+        return bool(_value(_parsed(expression), names))
+    except (TypeError, RecursionError) as e:
+        raise ValueError("cannot decide `%s`: %s" % (expression, e))
+
+
+def names_in(expression):
+    """The names that `expression` looks up. Raises ValueError."""
+    found, todo = set(), [_parsed(expression)]
+    while todo:
+        node = todo.pop()
+        if type(node).__name__ == "Name":
+            found.add(node.id)
+        for field in node._fields:
+            value = getattr(node, field)
+            todo += [v for v in (value if isinstance(value, list) else [value]) if hasattr(v, "_fields")]
+    return found
+
+
+def _parsed(expression):
     import _ast  # a millisecond that most runs do not need
 
-    tree = compile(expression, "<when>", "eval", _ast.PyCF_ONLY_AST)
     try:
-        return bool(_value(tree.body, names))
-    except TypeError as e:
-        raise ValueError("cannot decide `%s`: %s" % (expression, e))
+        return compile(expression.strip(), "<when>", "eval", _ast.PyCF_ONLY_AST).body
+    except (SyntaxError, MemoryError, RecursionError) as e:
+        raise ValueError("`%s` is no expression: %s" % (expression, e))
 
 
 def _value(node, names):
@@ -45,12 +65,16 @@ def _value(node, names):
         )
         return _item(_value(node.value, names), _value(inner, names))
     if kind in ("List", "Tuple"):
-        return [_value(e, names) for e in node.elts]
+        return (list if kind == "List" else tuple)(_value(e, names) for e in node.elts)
     if kind == "BoolOp":
-        decide = all if type(node.op).__name__ == "And" else any
-        return decide(_value(v, names) for v in node.values)
-    if kind == "UnaryOp" and type(node.op).__name__ == "Not":
-        return not _value(node.operand, names)
+        stop, value = type(node.op).__name__ == "Or", None
+        for operand in node.values:
+            value = _value(operand, names)
+            if bool(value) == stop:
+                break
+        return value
+    if kind == "UnaryOp" and type(node.op).__name__ in _UNARY:
+        return _UNARY[type(node.op).__name__](_value(node.operand, names))
     if kind == "Compare":
         return _compare(node, names)
     raise ValueError("`when` on a host knows no %s" % kind)
@@ -69,6 +93,6 @@ def _compare(node, names):
 def _item(holder, key):
     if isinstance(holder, dict):
         return holder.get(key)
-    if isinstance(holder, (list, str)) and isinstance(key, int) and -len(holder) <= key < len(holder):
+    if isinstance(holder, (list, tuple, str)) and isinstance(key, int) and -len(holder) <= key < len(holder):
         return holder[key]
     return None
