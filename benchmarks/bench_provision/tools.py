@@ -109,12 +109,7 @@ class Pyinfra(Tool):
             "ssh_allow_agent": False,
         }
         rows = [(n, {**data, "ssh_hostname": a}) for n, a in self.addresses.items()]
-        (self.work / "inventory.py").write_text(f"bench = {rows!r}\n")
-        if self.nodelay:
-            (self.work / "sitecustomize.py").write_text(NODELAY)
-
-    def environment(self) -> dict[str, str]:
-        return super().environment() | ({"PYTHONPATH": str(self.work)} if self.nodelay else {})
+        (self.work / "inventory.py").write_text((NODELAY if self.nodelay else "") + f"bench = {rows!r}\n")
 
     def command(self, stage: str, level: int) -> list[str]:
         argv = [str(BIN / "pyinfra"), "--parallel", str(len(self.names)), "--data", f"bench_level={level}"]
@@ -131,12 +126,12 @@ class PyinfraNodelay(Pyinfra):
 
 NODELAY = """\
 import socket
-_connect = socket.socket.connect
-def connect(self, address):
-    if self.family == socket.AF_INET and self.type == socket.SOCK_STREAM:
-        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _connect(self, address)
-socket.socket.connect = connect
+from paramiko import transport
+_init = transport.Transport.__init__
+def init(self, sock, *args, **kwargs):
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _init(self, sock, *args, **kwargs)
+transport.Transport.__init__ = init
 """
 
 

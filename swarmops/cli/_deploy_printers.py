@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from swarmops.cli._output import colour_wanted, echo, emit_json, plain, progress
+from swarmops.cli._output import colour_wanted, echo, emit_json, one_line, plain, progress
 
 COLOUR = {"ok": "green", "changed": "yellow", "would": "cyan", "skipped": "grey", "failed": "red"}
 COLUMNS = ("ok", "changed", "would", "skipped", "failed")
@@ -98,7 +98,7 @@ class Text:
             self._say(f"wave {r['number']}: {', '.join(r['hosts'])}")
 
     def _note(self, r: dict) -> None:
-        self._say((f"{r['host']}: " if r["host"] else "") + plain(r["text"]), "cyan")
+        self._say((f"{r['host']}: " if r["host"] else "") + one_line(r["text"]), "cyan")
 
     def _asked(self, r: dict) -> None:
         self._clear()
@@ -108,7 +108,7 @@ class Text:
         status = r["status"]
         if status in ("changed", "would", "failed") or self.verbose:
             word = "would change" if status == "would" else status
-            after = f"  (after {r['after']})" if r.get("after") else ""
+            after = f"  (after {one_line(r['after'])})" if r.get("after") else ""
             self._say(f"{word:<12} {r['host']}  {r['id']}{after}", COLOUR[status])
             if self.diff and status != "ok":
                 self._difference(r)
@@ -121,7 +121,7 @@ class Text:
         for key, want in (r.get("want") or {}).items():
             was = (r.get("was") or {}).get(key)
             if not (key == "content" and r.get("diff")):
-                self._say(f"             {key}: {_short(was)} -> {_short(want)}")
+                self._say(f"             {one_line(key)}: {_short(was)} -> {_short(want)}")
         for line in (r.get("diff") or "").splitlines():
             self._say("    " + plain(line), {"+": "green", "-": "red"}.get(line[:1], ""))
 
@@ -130,7 +130,7 @@ class Text:
         self._say("  " + why.strip().replace("\n", "\n  "), "red")
         for argv, code, said in r.get("cmds") or []:
             if code != 0:
-                self._say(f"  $ {plain(' '.join(argv))[:200]} -> {code}")
+                self._say(f"  $ {one_line(' '.join(argv))[:200]} -> {code}")
                 for line in plain(said).strip().splitlines()[-10:]:
                     if line.strip() not in why:
                         self._say(f"    {line}")
@@ -139,9 +139,9 @@ class Text:
 
     def _host(self, r: dict) -> None:
         if r["status"] != "done":
-            self._say(f"{r['status'].upper():<12} {r['host']}  {plain(r.get('reason', ''))}", "red")
+            self._say(f"{r['status'].upper():<12} {r['host']}  {one_line(r.get('reason', ''))}", "red")
             if r.get("trace"):
-                self._say(plain(r["trace"]))
+                self._say("    " + plain(r["trace"]).replace("\n", "\n    "))
 
     def _recap(self, r: dict) -> None:
         self._clear()
@@ -176,4 +176,4 @@ class Text:
 
 def _short(value: Any) -> str:
     text = "absent" if value is None else str(value)
-    return plain(text if len(text) <= 60 else text[:24] + "...")
+    return one_line(text if len(text) <= 60 else text[:24] + "...")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _redactor: Redactor | None = None
 # Escape sequences and control characters of remote text must not reach a terminal (case 61, 94).
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 COLOURS = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36, "grey": 90, "bold": 1}
 
 
@@ -31,6 +31,11 @@ def clean(text: str) -> str:
 def plain(text: str) -> str:
     """Text from elsewhere with its control characters made visible."""
     return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
+
+
+def one_line(text: str) -> str:
+    """The same, and in one line: remote text must not look like lines of ours."""
+    return plain(text).replace("\n", "\\n")
 
 
 def colour_wanted(stream: TextIO) -> bool:

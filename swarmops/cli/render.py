@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 @extra_option
 @click.option("-o", "--out", metavar="DIR", help="The folder (default: out/TIER in the project).")
 @click.option("-D", "--diff", is_flag=True, help="Show how DIR would change; write nothing.")
-@click.option("--validate", is_flag=True, help="Let nft, redis-server, sshd and others judge the files.")
+@click.option(
+    "--validate/--no-validate", default=True, help="Let nft, redis-server, sshd and others judge the files (default)."
+)
 @click.option("--json", "as_json", is_flag=True, help="The files as JSON on stdout.")
 def command(
     tier: str | None,
@@ -66,7 +68,7 @@ def command(
     else:
         _print(entries, diff)
         progress(_summary(tree.root, plans, entries, diff))
-    return _validate(plans) if validate else 0
+    return _validate(plans) if validate and not diff else 0
 
 
 def _plans(

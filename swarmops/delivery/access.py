@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
+import glob
+import io
 import os
 import re
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from swarmops.model.faults import InputError, Mark
 from swarmops.model.inventory import Host
 from swarmops.model.secrets import Secret, Store
+
+DISCOVERED = ("auto", "auto_silent", "auto_legacy", "auto_legacy_silent")  # Ansible looks for it; we take python3
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,10 @@ class Hop:
     user: str | None = None
     keys: tuple[str, ...] = ()
     agent: bool = True
+
+    @property
+    def place(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -40,45 +51,89 @@ class Access:
     @property
     def where(self) -> str:
         user = f"{self.hop.user}@" if self.hop.user else ""
-        return f"{user}{self.hop.address}:{self.hop.port}"
+        return f"{user}{self.hop.place}"
 
 
 @cache
 def ssh_config() -> Any:
-    """The user's ssh_config, or the one that SWARMOPS_SSH_CONFIG names (like `ssh -F`)."""
+    """The user's ssh_config, or the one that SWARMOPS_SSH_CONFIG names (like `ssh -F`). Raises InputError."""
     from paramiko import SSHConfig
+    from paramiko.ssh_exception import SSHException
 
     named = os.environ.get("SWARMOPS_SSH_CONFIG")
     config = SSHConfig()
     for path in [Path(named)] if named else [Path.home() / ".ssh/config", Path("/etc/ssh/ssh_config")]:
         if path.is_file():
-            with open(path) as f:
-                config.parse(f)
+            base = Path("/etc/ssh") if path.parent == Path("/etc/ssh") else Path.home() / ".ssh"
+            try:
+                config.parse(io.StringIO("\n".join([*_lines(path, base), "Host *", ""])))
+            except (SSHException, OSError) as e:
+                raise InputError.one(f"this ssh_config cannot be read: {e}", mark=Mark(str(path))) from None
     return config
 
 
+def _lines(path: Path, base: Path, depth: int = 0) -> Iterator[str]:
+    """The lines of an ssh_config with its Includes in place. Paramiko does not know Include.
+
+    After an Include the block around it goes on, so its head is said again.
+    """
+    head = "Host *"
+    for line in path.read_text(errors="replace").splitlines():
+        word, _, rest = line.strip().replace("=", " ", 1).partition(" ")
+        if word.lower() in ("host", "match"):
+            head = line
+        if word.lower() != "include":
+            yield line
+            continue
+        if depth >= 16:
+            raise InputError.one("Include goes deeper than 16 files", mark=Mark(str(path)))
+        for pattern in shlex.split(rest):
+            full = str(Path(pattern).expanduser()) if pattern[:1] in "~/" else str(base / pattern)
+            for found in sorted(glob.glob(full)):
+                if Path(found).is_file():
+                    yield from _lines(Path(found), base, depth + 1)
+        yield head
+
+
 def access_to(host: Host, store: Store | None = None) -> Access:
-    """The way to `host`. Connection variables win over ssh_config, as in Ansible."""
+    """The way to `host`. Connection variables win over ssh_config, as in Ansible. Raises InputError."""
+    try:
+        return _access_to(host, store)
+    except ValueError as e:
+        raise InputError.one(f"its connection variables: {e}", path=host.name) from None
+
+
+def _access_to(host: Host, store: Store | None) -> Access:
     v = host.vars
-    options = _common_args(
-        str(v.get("ansible_ssh_common_args", "")) + " " + str(v.get("ansible_ssh_extra_args", ""))
-    )
-    found = ssh_config().lookup(str(v.get("ansible_host") or host.name))
-    hop = _hop(str(v.get("ansible_host") or host.name), v, found, options)
+    options = _common_args(f"{v.get('ansible_ssh_common_args', '')} {v.get('ansible_ssh_extra_args', '')}")
+    address = str(v.get("ansible_host") or host.name).strip("[]")
+    found = ssh_config().lookup(address)
+    hop = _hop(address, v, found, options)
     jump = options.get("proxyjump", found.get("proxyjump", "none"))
-    command = options.get("proxycommand", found.get("proxycommand", "none"))
+    command = options.get("proxycommand")
+    proxy = found.get("proxycommand", "none") if command is None else _expand(command, address, hop)
     secret = v.get("ansible_become_password") or v.get("ansible_become_pass")
+    python = str(v.get("ansible_python_interpreter") or "python3")
     return Access(
         name=host.name,
         hop=hop,
-        jumps=() if jump.lower() == "none" else tuple(_jump(j) for j in jump.split(",")),
-        proxy_command=None if command.lower() == "none" else command,
-        python=str(v.get("ansible_python_interpreter", "python3"))
-        .replace("auto_silent", "python3")
-        .replace("auto", "python3"),
-        become=bool(v.get("ansible_become", False)) and hop.user != "root",
+        jumps=_jumps(jump, (address,)),
+        proxy_command=None if proxy.lower() == "none" else proxy,
+        python="python3" if python in DISCOVERED else shlex.join(shlex.split(python)),
+        become=_truth(v.get("ansible_become", False)) and hop.user != "root",
         password=_secret(secret, store),
     )
+
+
+def _truth(value: Any) -> bool:
+    """As Ansible reads it: an INI inventory gives text."""
+    return value.strip().lower() in ("y", "yes", "on", "1", "true", "t") if isinstance(value, str) else bool(value)
+
+
+def _expand(command: str, address: str, hop: Hop) -> str:
+    """The tokens of a ProxyCommand that is not from ssh_config, where Paramiko expands them."""
+    tokens = {"h": hop.address, "n": address, "p": str(hop.port), "r": hop.user or getpass.getuser(), "%": "%"}
+    return re.sub(r"%([hnpr%])", lambda m: tokens[m[1]], command)
 
 
 def _secret(value: Any, store: Store | None) -> Secret | None:
@@ -89,43 +144,65 @@ def _secret(value: Any, store: Store | None) -> Secret | None:
 
 def _hop(address: str, v: dict, found: dict, options: dict) -> Hop:
     keys = [v["ansible_ssh_private_key_file"]] if v.get("ansible_ssh_private_key_file") else []
-    keys += [options["identityfile"]] if "identityfile" in options else []
+    keys += options.get("identityfiles", [])
     keys = keys or list(found.get("identityfile", []))
     only = options.get("identitiesonly", found.get("identitiesonly", "no")).lower() == "yes"
+    port = str(v.get("ansible_port") or options.get("port") or found.get("port") or 22)
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"'{port}' is not a port")
     return Hop(
-        address=found.get("hostname", address),
-        port=int(v.get("ansible_port") or options.get("port") or found.get("port") or 22),
+        address=options.get("hostname") or found.get("hostname", address),
+        port=int(port),
         user=v.get("ansible_user") or options.get("user") or found.get("user"),
         keys=tuple(str(Path(k).expanduser()) for k in keys),
         agent=not only,
     )
 
 
-def _jump(text: str) -> Hop:
-    """`user@host:port` of a ProxyJump, looked up in ssh_config as ssh does."""
-    m = re.fullmatch(r"(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]]+\]|[^:]+)(?::(?P<port>\d+))?", text.strip())
+def _jumps(text: str, seen: tuple[str, ...]) -> tuple[Hop, ...]:
+    """The hops of a ProxyJump. The first one's own ProxyJump comes before it, as with ssh."""
+    if text.strip().lower() == "none":
+        return ()
+    first, *rest = (_jump(part) for part in text.split(","))
+    name = first[0]
+    if name in seen:
+        raise ValueError(f"ProxyJump goes round in a circle: {' -> '.join([*seen, name])}")
+    before = _jumps(ssh_config().lookup(name).get("proxyjump", "none"), (*seen, name))
+    return (*before, first[1], *(hop for _, hop in rest))
+
+
+def _jump(text: str) -> tuple[str, Hop]:
+    """`[ssh://][user@]host[:port]` of a ProxyJump, looked up in ssh_config as ssh does: (the name given, the hop)."""
+    user, _, place = text.strip().removeprefix("ssh://").rstrip("/").rpartition("@")
+    m = re.fullmatch(r"\[([^\]]+)\](?::(\d+))?|([^:]+)(?::(\d+))?|([0-9a-fA-F:.]+(?:%\w+)?)", place)
     if not m:
-        return Hop(text.strip())
-    found = ssh_config().lookup(m["host"].strip("[]"))
-    given = {"ansible_user": m["user"], "ansible_port": m["port"]}
-    return _hop(m["host"].strip("[]"), given, found, {})
+        raise ValueError(f"ProxyJump: '{text.strip()}' is not [user@]host[:port]")
+    name = m[1] or m[3] or m[5]
+    given = {"ansible_user": user or None, "ansible_port": m[2] or m[4]}
+    return name, _hop(name, given, ssh_config().lookup(name), {})
 
 
-def _common_args(text: str) -> dict[str, str]:
-    """The options of ansible_ssh_common_args that matter to us, with lower-case names."""
+def _common_args(text: str) -> dict[str, Any]:
+    """The options of ansible_ssh_common_args that matter to us, with lower-case names. As with ssh, the first one
+    counts; of IdentityFile all do, under `identityfiles`. Raises ValueError."""
     words, options = shlex.split(text), {}
+    keys: list[str] = []
     short = {"-J": "proxyjump", "-p": "port", "-i": "identityfile", "-l": "user"}
     i = 0
     while i < len(words):
         word = words[i]
-        if word == "-o" or word.startswith("-o"):
-            pair = words[i + 1] if word == "-o" and i + 1 < len(words) else word[2:]
-            i += word == "-o"
-            name, _, value = pair.replace("=", " ", 1).partition(" ")
-            options[name.lower()] = value.strip()
-        elif word[:2] in short:
-            value = word[2:] or (words[i + 1] if i + 1 < len(words) else "")
-            i += not word[2:]
-            options[short[word[:2]]] = value
+        flag, value = word[:2], word[2:]
+        if flag == "-o" or flag in short:
+            if not value:
+                i += 1
+                value = words[i] if i < len(words) else ""
+            name = short.get(flag)
+            if flag == "-o":
+                m = re.fullmatch(r"\s*(\w+)(?:\s*=\s*|\s+)(.*?)\s*", value, re.S)
+                name, value = (m[1].lower(), m[2]) if m else ("", "")
+            if name == "identityfile":
+                keys.append(value)
+            elif name:
+                options.setdefault(name, value)
         i += 1
-    return options
+    return {**options, "identityfiles": keys} if keys else options

@@ -9,6 +9,7 @@ Records are plain dicts with a `type`:
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from swarmops.planning.plan import Plan, make_plans, waves
 Record = dict[str, Any]
 COUNTED = ("ok", "changed", "would", "skipped", "failed")
 KEYS_TAG = "keys"
+PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{43}=")  # of WireGuard
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Deploy:
         self.execs: dict[str, int] = {}
         self.fleet: Fleet | None = None
         self.stopped = False
+        self.begun: set[str] = set()  # hosts on which something may have been changed
+        self._asked: set[str] = set()
         faults = Faults() if faults is None else faults
         declared.check(project, faults)
         self.plans = self._plan(faults)
@@ -67,10 +71,13 @@ class Deploy:
         o = self.options
         limit = o.limit
         if o.retry:
-            failed = records.failed(self.project.state)
+            failed = [n for n in records.failed(self.project.state) if n in self.project.inventory.hosts]
             if not failed:
                 raise InputError.one("there is no failed deploy to retry", hint="deploy without --retry")
-            limit = ":".join(failed) if not limit else f"{limit}:&" + ":&".join(failed)
+            chosen = {h.name for h in self.project.inventory.select(limit)}
+            if not chosen & set(failed):
+                raise InputError.one(f"none of {limit} failed in its last deploy", hint=f"failed: {', '.join(failed)}")
+            limit = ":".join(n for n in failed if n in chosen)
         plans = make_plans(self.project, limit=limit, tags=o.tags or None, extra=o.extra, faults=faults)
         faults.stop_if_any()
         return plans
@@ -87,9 +94,11 @@ class Deploy:
             yield from self._first_keys()
             if not self.stopped:
                 yield from self._waves()
-        finally:
+        finally:  # also when the user has interrupted it
             self.fleet.close()
-        records.remember_failed(self.project.state, self._failed(), o.check or self.stopped)
+            if not o.check:
+                played = self.begun | {n for n in self.ends if not self._well(n)}
+                records.remember_failed(self.project.state, [n for n in self.plans if n in played & set(self._failed())], played)
         yield {
             "type": "recap",
             "hosts": self.counts,
@@ -101,6 +110,7 @@ class Deploy:
     def _waves(self) -> Iterator[Record]:
         blocked = ""
         for number, names in enumerate(waves(self.plans), 1):
+            everyone = names
             names = [n for n in names if self.ends.get(n, {}).get("status") in (None, "done")]
             if self.stopped:
                 return
@@ -110,7 +120,7 @@ class Deploy:
                 continue
             yield {"type": "wave", "number": number, "hosts": names}
             yield from self._play({n: self.plans[n] for n in names})
-            bad = [n for n in names if not self._well(n)]
+            bad = [n for n in everyone if not self._well(n)]
             blocked = f"not started: {', '.join(bad)} failed in an earlier wave" if bad else ""
 
     def _first_keys(self) -> Iterator[Record]:
@@ -127,8 +137,9 @@ class Deploy:
             return
         made: dict[str, str] = {}
         for record in self._play({n: _only_keys(p) for n, p in lacking.items()}):
-            if record["type"] == "step" and "public" in (record.get("out") or {}):
-                made[record["host"]] = record["out"]["public"]
+            public = (record.get("out") or {}).get("public") if record["type"] == "step" else None
+            if isinstance(public, str) and PUBLIC_KEY.fullmatch(public):
+                made[record["host"]] = public
             if record["type"] != "host" or not record["ok"]:
                 yield record
         if made:
@@ -147,6 +158,7 @@ class Deploy:
         assert self.fleet is not None
         self.stopped = not go
         if go:
+            self.begun |= self._asked
             for counts in self.counts.values():
                 counts["would"] = 0
         self.fleet.answer.give("go" if go else "stop")
@@ -173,19 +185,23 @@ class Deploy:
         contents = {name: plan.contents for name, plan in plans.items()}
         met: dict[str, str] = {}
         waiting, askers = set(plans), 0
+        self._asked = set(plans)
+        self.begun |= set() if o.ask or o.check else set(plans)
         for name in plans:
             self.execs[name] = self.execs.get(name, 0) + 1
             self.counts.setdefault(name, dict.fromkeys(COUNTED, 0))
-        for name, event in self.fleet.run(envelopes, contents):
-            if event["e"] == "hello":
-                met[name] = event["machine"]
-            if event["e"] in ("asked", "end"):
-                waiting.discard(name)
-                askers += event["e"] == "asked"
-            yield from self._record(name, plans[name], event)
-            if askers and not waiting and not self.fleet.answer.given:
-                yield {"type": "asked", "would": sum(c["would"] for c in self.counts.values())}
-        records.remember_machines(self.project.state, met, replace=o.adopt)
+        try:
+            for name, event in self.fleet.run(envelopes, contents):
+                if event["e"] == "hello":
+                    met[name] = event["machine"]
+                if event["e"] in ("asked", "end"):
+                    waiting.discard(name)
+                    askers += event["e"] == "asked"
+                yield from self._record(name, plans[name], event)
+                if askers and not waiting and not self.fleet.answer.given:
+                    yield {"type": "asked", "would": sum(c["would"] for c in self.counts.values())}
+        finally:
+            records.remember_machines(self.project.state, met, replace=o.adopt)
 
     def _record(self, name: str, plan: Plan, event: Record) -> Iterator[Record]:
         kind = event["e"]
@@ -217,6 +233,8 @@ class Deploy:
                 "host": name,
                 "text": f"waiting for a run of {event['by']} that lost its way",
             }
+        elif kind == "note":
+            yield {"type": "note", "host": name, "text": event["text"]}
         elif kind == "unconfirmed":
             yield {"type": "note", "host": name, "text": f"no new connection: {event['reason']}"}
         elif kind == "end":

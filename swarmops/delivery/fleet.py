@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from swarmops.delivery.access import Access
 from swarmops.delivery.session import Answer, Event, Session
 
 FORKS = 25
+QUEUE = 64  # events that wait for the caller
 
 
 def whoami() -> str:
@@ -55,53 +56,74 @@ class Fleet:
         timeout, "reason": ..., "seconds": ...}. `deadline` is in seconds from now; hosts that are not done by then
         end as timeout and are left behind.
         """
-        events: queue.Queue[tuple[str, Event]] = queue.Queue()
-        places = threading.Semaphore(self.forks)
+        run = _Run(self.forks)
         began = time.monotonic()
         for name, envelope in envelopes.items():
-            args = (name, envelope, (contents or {}).get(name, {}), events, places)
+            args = (name, envelope, (contents or {}).get(name, {}), run)
             threading.Thread(target=self._one, args=args, daemon=True).start()
         open_ = set(envelopes)
-        while open_:
-            left = None if deadline is None else began + deadline - time.monotonic()
-            try:
-                name, event = events.get(timeout=None if left is None else max(0.0, left))
-            except queue.Empty:
-                for name in sorted(open_):
-                    yield name, _late(deadline or 0.0)
-                return
-            if event["e"] == "end":
-                open_.discard(name)
-            yield name, event
+        try:
+            while open_:
+                left = None if deadline is None else began + deadline - time.monotonic()
+                try:
+                    name, event = run.events.get(timeout=None if left is None else max(0.0, left))
+                except queue.Empty:
+                    for name in sorted(open_):
+                        yield name, _late(deadline or 0.0)
+                    return
+                if event["e"] == "end":
+                    open_.discard(name)
+                yield name, event
+        finally:
+            run.over.set()
 
     def _one(
         self,
         name: str,
         envelope: Mapping[str, Any],
         contents: Mapping[str, bytes],
-        events: queue.Queue[tuple[str, Event]],
-        places: threading.Semaphore,
+        run: _Run,
     ) -> None:
         refused: list[Event] = []
 
         def say(event: Event) -> None:
             refused.extend([event] if event["e"] in ("refused", "stranger") else [])
-            events.put((name, event))
+            run.say(name, event, session.keep_alive)
 
-        with places:
+        with run.places:
+            if run.over.is_set():
+                return
             began = time.monotonic()
             sent = {"host": name, "by": whoami(), "run": self.run_id, **envelope}
             try:
-                end = Session(self._transports[name], sent, contents, say, self.answer).play()
+                session = Session(self._transports[name], sent, contents, say, self.answer)
+                end = session.play()
             except Exception as e:  # a fault of ours must not leave the fleet waiting
                 end = {"status": "broken", "reason": f"{type(e).__name__}: {e}"}
         if refused and end["status"] == "done":
             end = {"status": "refused", "reason": _refusal(refused[0])}
-        events.put((name, {"e": "end", "seconds": round(time.monotonic() - began, 3), **end}))
+        run.say(name, {"e": "end", "seconds": round(time.monotonic() - began, 3), **end})
 
     def close(self) -> None:
         for t in self._transports.values():
             t.close()
+
+
+class _Run:
+    """What the threads of one run share. A caller who is slow to take events slows the hosts, not our memory."""
+
+    def __init__(self, forks: int):
+        self.events: queue.Queue[tuple[str, Event]] = queue.Queue(QUEUE)
+        self.places = threading.Semaphore(forks)
+        self.over = threading.Event()  # nobody takes events any more
+
+    def say(self, name: str, event: Event, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Hand over an event; call `meanwhile` every second until it is taken."""
+        while not self.over.is_set():
+            try:
+                return self.events.put((name, event), timeout=1.0)
+            except queue.Full:
+                meanwhile()
 
 
 def _refusal(event: Event) -> str:

@@ -60,12 +60,14 @@ def _look(access: Access, pinned: paramiko.HostKeys, known_hosts: Path, timeout:
 def _ask(access: Access, known_hosts: Path, timeout: float) -> paramiko.PKey:
     """The host key, by a key exchange alone. A host behind jump hosts is asked through them."""
     hop = access.hop
-    sock: socket.socket | paramiko.Channel
+    sock: socket.socket | paramiko.Channel | paramiko.ProxyCommand
     gateway = None
     if access.jumps:
         last = Access("jump", access.jumps[-1], access.jumps[:-1])
         gateway = Transport(last, known_hosts, timeout)
         sock = gateway.tunnel((hop.address, hop.port))
+    elif access.proxy_command:
+        sock = paramiko.ProxyCommand(access.proxy_command)
     else:
         sock = socket.create_connection((hop.address, hop.port), timeout=timeout)
     talk = paramiko.Transport(sock)

@@ -11,10 +11,13 @@ from swarmops.delivery.access import Access
 from swarmops.delivery.transport import Transport, Unreachable
 
 # Appends the key on standard input where it is not there yet. Says "added" or "there".
-INSTALL = """set -e; umask 077; mkdir -p ~/.ssh; touch ~/.ssh/authorized_keys; read -r key
-if grep -qxF "$key" ~/.ssh/authorized_keys; then echo there; else
-[ -z "$(tail -c1 ~/.ssh/authorized_keys)" ] || echo >> ~/.ssh/authorized_keys
-printf '%s\\n' "$key" >> ~/.ssh/authorized_keys; echo added; fi"""
+# One line, since csh takes no line ends in quotes.
+INSTALL = (
+    "set -e; umask 077; mkdir -p ~/.ssh; touch ~/.ssh/authorized_keys; read -r key; "
+    'if grep -qxF "$key" ~/.ssh/authorized_keys; then echo there; else '
+    '[ -z "$(tail -c1 ~/.ssh/authorized_keys)" ] || echo >> ~/.ssh/authorized_keys; '
+    'echo "$key" >> ~/.ssh/authorized_keys; echo added; fi'
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def install(access: Access, key: Path, known_hosts: Path, timeout: float = 10.0)
             proof.close()
     except (Unreachable, OSError, EOFError) as e:
         return Installed(access.name, "failed", str(e))
-    return Installed(access.name, said.strip().splitlines()[-1])
+    state = next((w for w in reversed(said.split()) if w in ("added", "there")), "")
+    return Installed(access.name, state or "failed", "" if state else "the login shell did not run our command")
 
 
 def config_block(name: str, accesses: list[Access], key: Path, known_hosts: Path) -> str:
@@ -73,14 +77,18 @@ def config_block(name: str, accesses: list[Access], key: Path, known_hosts: Path
     for a in accesses:
         lines += [f"Host {a.name}", f"  HostName {a.hop.address}", f"  Port {a.hop.port}"]
         lines += [f"  User {a.hop.user}"] if a.hop.user else []
-        lines += [f"  IdentityFile {key}", "  IdentitiesOnly yes"]
-        lines += [f"  UserKnownHostsFile {known_hosts}", "  StrictHostKeyChecking yes"]
+        jumps = ",".join(f"{h.user}@{h.place}" if h.user else h.place for h in a.jumps)
+        lines += [f"  ProxyJump {jumps}"] if jumps else []
+        lines += [f"  ProxyCommand {a.proxy_command}"] if a.proxy_command else []
+        lines += [f'  IdentityFile "{key}"', "  IdentitiesOnly yes"]
+        lines += [f'  UserKnownHostsFile "{known_hosts}"', "  StrictHostKeyChecking yes"]
     return "\n".join([*lines, end]) + "\n"
 
 
 def manage_block(path: Path, name: str, block: str) -> bool:
     """Put the block into the file, in place of an earlier one. True when the file changed."""
-    text = path.read_text() if path.exists() else ""
+    path = path.resolve()  # a link stays one
+    text = path.read_text(errors="surrogateescape") if path.exists() else ""
     begin, end = f"# swarmops {name}: begin\n", f"# swarmops {name}: end\n"
     if begin in text and end in text:
         head, rest = text.split(begin, 1)
@@ -91,7 +99,7 @@ def manage_block(path: Path, name: str, block: str) -> bool:
         return False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temp = path.with_name(f".{path.name}.swarmops")
-    with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+    with open(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", errors="surrogateescape") as f:
         f.write(new)
     temp.rename(path)
     return True

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
 def _read(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write(path: Path, value: dict) -> None:
@@ -48,10 +49,14 @@ def remember_machines(state: Path, met: Mapping[str, str], *, replace: bool) -> 
 
 
 def failed(state: Path) -> list[str]:
-    """Hosts that did not end well in the last deploy."""
-    return list(_read(state / "failed.json").get("hosts", []))
+    """Hosts that did not end well in the last deploy they were in."""
+    hosts = _read(state / "failed.json").get("hosts", [])
+    return [n for n in hosts if isinstance(n, str)] if isinstance(hosts, list) else []
 
 
-def remember_failed(state: Path, hosts: list[str], check: bool) -> None:
-    if not check and (hosts or failed(state)):
-        _write(state / "failed.json", {"hosts": hosts})
+def remember_failed(state: Path, hosts: list[str], played: Iterable[str]) -> None:
+    """Of the hosts `played` now, `hosts` did not end well. Those that failed earlier and were not played stay."""
+    before = failed(state)
+    now = [*(n for n in before if n not in set(played)), *hosts]
+    if now != before:
+        _write(state / "failed.json", {"hosts": now})

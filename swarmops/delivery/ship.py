@@ -20,13 +20,17 @@ TARGET = Path(wire.__file__).parent
 
 # Runs on the host before anything of ours is there. It says whether the host has this engine (kept by an earlier
 # deploy), reads the envelope, reads the engine where it is lacking, and hands over. The envelope is sent without
-# waiting for that word, so a host that has the engine costs no extra round trip.
+# waiting for that word, so a host that has the engine costs no extra round trip. It begins so that any Python can read
+# it, and holds no double quote and no backslash, see `command`.
 BOOTSTRAP = """\
 import os,sys
-h=%(id)r
-d=("/var/lib/swarmops" if os.geteuid()==0 else os.path.expanduser("~/.local/state/swarmops"))+"/engine/"+h
+h='%(id)s'
+n=chr(10).encode()
+w=n+b'%(sentinel)s '
+if sys.version_info<(3,9):os.write(1,w+('old %%d.%%d'%%sys.version_info[:2]).encode()+n);sys.exit(96)
+d=('/var/lib/swarmops' if os.geteuid()==0 else os.path.expanduser('~/.local/state/swarmops'))+'/engine/'+h
 k=os.path.isdir(d)
-os.write(1,b"\\n%(sentinel)s "+(b"have\\n" if k else b"need\\n"))
+os.write(1,w+(b'have' if k else b'need')+n)
 r=sys.stdin.buffer
 f=lambda:r.read(int(r.read(8),16))
 e=f();z=None
@@ -34,7 +38,7 @@ if not k:
  import hashlib,zlib
  z=zlib.decompress(f())
  if hashlib.sha256(z).hexdigest()!=h:sys.exit(97)
- m=os.memfd_create("swarmops");os.write(m,z);d="/proc/self/fd/%%d"%%m
+ m=os.memfd_create('swarmops');os.write(m,z);d='/proc/self/fd/%%d'%%m
 sys.path.insert(0,d)
 from swarmops.target.main import main
 main(e,r,z,h)
@@ -91,12 +95,18 @@ def engine_frame() -> bytes:
     return wire.frame(zlib.compress(bundle()[1], 6))
 
 
-def command(python: str, become: bool, password: bool) -> str:
-    """The one command line that is executed on a host. Holds nothing of the plan and no secret."""
+def command(python: str, become: bool, prompt: str = "", writes: bool = True) -> str:
+    """The one command line that is executed on a host. Holds nothing of the plan and no secret.
+
+    It is one line in quotes that sh, csh and fish read alike, whichever the login shell is. `prompt` is what sudo says
+    when it wants a password ("" forbids it to ask); without `writes` Python leaves no compiled files behind.
+    """
     program = BOOTSTRAP % {"id": bundle()[0], "sentinel": wire.SENTINEL}
-    run = f"{shlex.quote(python)} -I -S -c {shlex.quote(program)}"
+    flags = "-I -S" if writes else "-I -S -B"
+    one_line = 'exec("' + program.replace("\n", "\\n") + '")'
+    run = f"{shlex.join(shlex.split(python))} {flags} -c {shlex.quote(one_line)}"
     if become:
-        run = ("sudo -S -p '' " if password else "sudo -n ") + run
+        run = (f"env LC_ALL=C sudo -S -p {prompt} " if prompt else "env LC_ALL=C sudo -n ") + run
     return run
 
 

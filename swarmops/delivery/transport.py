@@ -22,6 +22,7 @@ from swarmops.target.probes._net import dial
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of what we tell in one line
 TIMEOUT = 10.0  # seconds for TCP, banner and login together
+USER_TIMEOUT = 20_000  # milliseconds after which unanswered data ends a connection, so that no send waits for ever
 
 
 class Unreachable(Exception):
@@ -49,6 +50,8 @@ class Transport:
         self._gateways: list[Connection] = []
 
     def open(self) -> Transport:
+        if self._connection is not None and not self._connection.is_connected:
+            self.close()  # it broke since it was used last
         if self._connection is None:
             end = time.monotonic() + self.timeout
             gateway: Connection | None = None
@@ -62,25 +65,48 @@ class Transport:
         """Start `command` on a channel of its own."""
         self.open()
         assert self._connection is not None
-        channel = self._connection.create_session()
-        channel.exec_command(command)
-        return channel
+        # Paramiko waits for the answer to an exec without end, and a frozen host gives none.
+        watch = threading.Timer(self.timeout, self._connection.transport.close)
+        watch.start()
+        try:
+            channel = self._connection.transport.open_session(timeout=self.timeout)
+            channel.exec_command(command)
+            return channel
+        except (paramiko.SSHException, EOFError) as e:
+            said = str(e) or type(e).__name__
+            raise Unreachable("channel", f"{self.access.where} logged us in, but starts no command: {said}") from None
+        finally:
+            watch.cancel()
 
     def tunnel(self, address: tuple[str, int]) -> paramiko.Channel:
         """A TCP connection from the host to `address`, as ProxyJump makes it."""
         self.open()
         assert self._connection is not None
-        return self._connection.transport.open_channel("direct-tcpip", address, ("", 0), timeout=self.timeout)
+        try:
+            return self._connection.transport.open_channel("direct-tcpip", address, ("", 0), timeout=self.timeout)
+        except paramiko.SSHException as e:
+            raise Unreachable("route", f"{self.access.where} does not forward to {address[0]}: {e}") from None
 
     def run(self, command: str, stdin: bytes = b"", timeout: float = 10.0) -> tuple[int, str]:
-        """A short command to its end: (exit code, output). Used to prove a new login."""
+        """A short command to its end: (exit code, last 64 KiB of output). Used to prove a new login.
+
+        Raises TimeoutError when it has not ended after `timeout` seconds.
+        """
+        end = time.monotonic() + timeout
         channel = self.channel(command)
-        channel.settimeout(timeout)
         channel.set_combine_stderr(True)
+        channel.settimeout(timeout)
         channel.sendall(stdin)
         channel.shutdown_write()
-        said = b"".join(iter(lambda: channel.recv(65536), b""))
-        return channel.recv_exit_status(), said.decode("utf-8", "replace")
+        said = bytearray()
+        while data := channel.recv(65536):
+            said = (said + data)[-65536:]
+            if time.monotonic() > end:
+                raise TimeoutError("it says more and more, and does not end")
+            channel.settimeout(max(0.01, end - time.monotonic()))
+        if not channel.status_event.wait(max(0.01, end - time.monotonic())):
+            raise TimeoutError("it did not end")
+        return channel.exit_status, said.decode("utf-8", "replace")
 
     def close(self) -> None:
         for connection in [self._connection, *reversed(self._gateways)]:
@@ -102,7 +128,6 @@ class Transport:
         }
         if hop.keys:
             kwargs["key_filename"] = list(hop.keys)
-        where = f"{hop.address}:{hop.port}"
         try:
             if gateway is None and proxy is None:
                 kwargs["sock"] = _dial(hop, left)
@@ -119,7 +144,7 @@ class Transport:
             self._pin(connection)
             connection.open()
         except (paramiko.SSHException, OSError, EOFError, ValueError) as e:
-            raise _unreachable(e, where, hop, self.known_hosts) from None
+            raise _unreachable(e, hop, self.access.name) from None
         return connection
 
     def _pin(self, connection: Connection) -> None:
@@ -133,6 +158,7 @@ def _dial(hop: Hop, timeout: float) -> socket.socket:
     """A TCP connection that sends at once: with Nagle's algorithm an exec takes 49 ms instead of 3."""
     sock = dial(hop.address, hop.port, time.monotonic() + timeout, hedge=0.5)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
     return sock
 
 
@@ -141,17 +167,17 @@ def fingerprint(key: paramiko.PKey) -> str:
     return f"{key.fingerprint} ({key.get_name()})"
 
 
-def _unreachable(e: Exception, where: str, hop: Hop, known_hosts: Path) -> Unreachable:
-    text = str(e)
+def _unreachable(e: Exception, hop: Hop, name: str) -> Unreachable:
+    text, where = str(e), hop.place
     if isinstance(e, paramiko.BadHostKeyException):
         return Unreachable(
             "key",
             f"the host key of {where} has changed: pinned {fingerprint(e.expected_key)}, now {fingerprint(e.key)} "
-            f"(if that is right: swarmops keys pin --replace {hop.address})",
+            f"(if that is right: swarmops keys pin --replace -l {name})",
         )
     if isinstance(e, paramiko.SSHException) and "not found in known_hosts" in text:
         return Unreachable(
-            "key", f"the host key of {where} is not pinned (run: swarmops keys pin {hop.address})"
+            "key", f"the host key of {where} is not pinned (run: swarmops keys pin -l {name})"
         )
     if isinstance(e, paramiko.AuthenticationException):
         return Unreachable(

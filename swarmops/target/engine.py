@@ -215,9 +215,9 @@ class Engine:
         """Confirm by a new connection, or report every covered step as rolled back."""
         window, covered = self.window, self.covered
         self.window, self.covered = None, []
-        if window.confirm():
+        why = window.confirm()
+        if not why:
             return
-        why = "rolled back: no new connection came within %g s" % window.seconds
         for i, step in enumerate(self.steps):
             if step["id"] in covered:
                 self.dead.setdefault(step["role"], step["id"])

@@ -9,10 +9,10 @@ import os
 import shutil
 import stat
 
+from swarmops.target.digests import sha256
+
 
 def _spot(system, path):
-    from swarmops.target.digests import sha256
-
     return os.path.join(system.state, "previous", sha256(path.encode()).hexdigest()[:32])
 
 

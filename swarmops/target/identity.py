@@ -42,13 +42,11 @@ def _names(folder):
 def claim(envelope, system):
     """Leave on the host whose deployment it is."""
     if envelope.get("owner") and _owner(system) != envelope["owner"]:
+        from swarmops.target.generations import land
+
         os.makedirs(system.state, mode=0o700, exist_ok=True)
         path = os.path.join(system.state, "owner.json")
-        with open(path + ".new", "w") as f:
-            json.dump({"owner": envelope["owner"]}, f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.rename(path + ".new", path)
+        land(path, lambda f: f.write(json.dumps({"owner": envelope["owner"]}).encode()))
 
 
 def _owner(system):

@@ -23,20 +23,25 @@ def main(packed, stdin, bundle, bundle_id):
     envelope = json.loads(zlib.decompress(packed))
     link = Link.stdio(stdin)
     system = System(link, state=envelope.get("state"), check=envelope["mode"] == "check")
+    run = envelope.get("run", "")
     if envelope["v"] != wire.VERSION:
         link.emit({"e": "done", "ok": False, "why": "this host's engine speaks version %d" % wire.VERSION})
+    elif not (run.isascii() and run.isalnum() and len(run) <= 40):  # it becomes part of names of files and units
+        link.emit({"e": "done", "ok": False, "why": "the id of this run is not letters and digits"})
     else:
         try:
             ok = MODES[envelope["mode"]](envelope, system)
             link.emit({"e": "done", "ok": bool(ok)})
-            if bundle and envelope["mode"] in ("apply", "backup"):
-                _keep(system, bundle, bundle_id)  # nobody waits for this
+        except OSError as e:  # a full or read-only disk under our own state
+            link.emit({"e": "done", "ok": False, "why": str(e)})
         except Exception as e:  # the last resort: the controller must learn of it
             import traceback
 
             link.emit({"e": "done", "ok": False, "why": repr(e), "trace": traceback.format_exc()[-4000:]})
     link.flush()
     sys.stdout.flush()
+    if bundle and (system.ours or envelope["mode"] == "backup"):
+        _keep(system, bundle, bundle_id)  # nobody waits for this
     os._exit(0)
 
 
@@ -51,7 +56,8 @@ def _apply(envelope, system):
 
     lock = Lock(system, envelope["by"], envelope["run"])
     try:
-        lock.acquire(lambda h: system.emit({"e": "waiting", "by": h.get("by"), "since": h.get("since")}))
+        waiting = lambda h: system.emit({"e": "waiting", "by": h.get("by"), "since": h.get("since")})  # noqa: E731
+        lock.acquire(waiting, lambda: system.link.gone)
     except Held as e:
         system.emit({"e": "refused", "by": e.holder.get("by"), "since": e.holder.get("since")})
         return False
@@ -60,9 +66,21 @@ def _apply(envelope, system):
         if envelope.get("ask") and not _approved(envelope, system):
             return True
         identity.claim(envelope, system)
+        system.ours = True
+        _undo_leftovers(system)
         return _play(envelope, system)
     finally:
+        system.link.on_beat = None
         lock.release()
+
+
+def _undo_leftovers(system):
+    """What an earlier run left unconfirmed is put back first; its timer would do it in the midst of this one."""
+    if os.path.isdir(os.path.join(system.state, "rollback")):
+        from swarmops.target import rollback
+
+        if rollback.leftovers(system):
+            system.emit({"e": "note", "text": "put back what an earlier deploy left unconfirmed"})
 
 
 def _approved(envelope, system):
@@ -131,14 +149,23 @@ def _keep(system, bundle, bundle_id):
     try:
         os.makedirs(home, mode=0o700, exist_ok=True)
         zipfile.ZipFile(io.BytesIO(bundle)).extractall(temp)
+        _sync(temp)
         os.rename(temp, os.path.join(home, bundle_id))
         _compile(os.path.join(home, bundle_id))
         others = [os.path.join(home, n) for n in os.listdir(home) if n != bundle_id]
         for old in sorted(others, key=os.path.getmtime)[:-2]:
             shutil.rmtree(old, ignore_errors=True)
-    except OSError as e:  # no room is no reason to fail: the engine is sent again
+    except Exception as e:  # no room is no reason to fail: the engine is sent again
         shutil.rmtree(temp, ignore_errors=True)
         warn("swarmops: the engine was not kept: %s" % e)
+
+
+def _sync(folder):
+    """Onto the disk: a power cut must not leave an engine of empty files under its final name."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(where, name), "rb") as f:
+                os.fsync(f.fileno())
 
 
 def _compile(home):

@@ -44,6 +44,7 @@ class System:
         self.link, self.check = link, check
         self.commands = []
         self.keep_for = None  # the handler that answers for the files written now, if there is one
+        self.ours = False  # whether this run may leave its engine here
         self.touched = set()  # files changed in this run, or in check mode to be changed
         self._memo = {}
 

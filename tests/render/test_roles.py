@@ -159,7 +159,8 @@ def test_env_has_every_service_once_and_no_password(fleet) -> None:
     made = fleet()
     env = dict(line.split("=", 1) for line in made.text("web-1", "/etc/swarmops/.env").splitlines() if "=" in line[:40])
     assert env["AUTOBOT_REDIS_HOST"] == env["REDIS_HOST"] == "10.99.0.23"
-    assert env["AUTOBOT_NPU_WORKER_HOST"] == "10.99.0.21" and env["AUTOBOT_NPU_WORKER_PORT"] == "8081"
+    # web-2 is behind NAT: who wants it goes through the tunnel, and so does it.
+    assert env["AUTOBOT_NPU_WORKER_HOST"] == "100.64.7.21" and env["AUTOBOT_NPU_WORKER_PORT"] == "8081"
     assert env["AUTOBOT_OLLAMA_HOST"] == "127.0.0.1"
     assert made.text("web-1", "/etc/swarmops/redis-app.pass").strip() not in str(env)
     file = next(f for f in made.plans["web-1"].files if f.path == "/etc/swarmops/.env")

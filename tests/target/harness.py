@@ -30,7 +30,7 @@ class Here:
             **more,
         }
         child = subprocess.Popen(
-            ["/bin/sh", "-c", ship.command(sys.executable, False, False)],
+            ["/bin/sh", "-c", ship.command(sys.executable, False)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -20,6 +20,7 @@ import pytest
 
 import swarmops.target.health as health
 from swarmops.target.probes import _x509, systemd, wireguard
+from swarmops.target.probes import redis as redis_probe
 
 PASSWORD = "canary-5b1f0c7de2"
 
@@ -481,10 +482,13 @@ def test_redis_full_memory_and_failed_save(redis_at) -> None:
 def test_redis_replication(redis_at) -> None:
     primary = redis_at()
     replica = redis_at("--replicaof", "127.0.0.1", str(primary.port))
-    wait_for(lambda: look("redis", port=primary.port, field="replication", replicas=1)["ok"])
+    wait_for(lambda: not look("redis", port=primary.port, field="replication", replicas=1).get("warn"))
     event = look("redis", port=primary.port, field="replication", replicas=1)
     assert event["ok"] and "1 replica online" in event["detail"]
-    assert look("redis", port=primary.port, field="replication", replicas=2)["ok"] is False
+    event = look("redis", port=primary.port, field="replication", replicas=2)
+    assert event["warn"] and "1 replica online, 2 wanted, started" in event["detail"]
+    info = {"role": "master", "connected_slaves": "0", "uptime_in_seconds": str(redis_probe.SETTLED)}
+    assert redis_probe._replication(info, {"replicas": 1}, None)["ok"] is False
     assert look("redis", port=replica.port, field="replication", role="replica")["ok"]
     assert look("redis", port=replica.port, field="replication", role="primary")["ok"] is False
     primary.stop()

@@ -30,6 +30,7 @@ ARGS = dict(
     command="list",
 )
 SHORT = "port"
+SETTLED = 10  # seconds after its start in which a Redis may still be looking for its primary or replicas
 READ_ONLY = frozenset(
     """DBSIZE EXISTS GET HEXISTS HGET HLEN LASTSAVE LLEN MEMORY OBJECT PING PTTL PUBSUB SCARD SISMEMBER STRLEN
     TIME TTL TYPE XLEN ZCARD ZCOUNT ZSCORE""".split()
@@ -217,8 +218,9 @@ def _replication(info, args, system):
 def _replica(info):
     primary = place(info.get("master_host"), info.get("master_port"))
     if info.get("master_link_status") != "up":
-        gone = info.get("master_link_down_since_seconds", "?")
-        return {"ok": False, "detail": "replica of %s: link down for %s s" % (primary, gone)}
+        gone = _n(info, "master_link_down_since_seconds")
+        said = "link down for %d s" % gone if gone >= 0 else "no link yet"
+        return _missed(info, {"detail": "replica of %s: %s" % (primary, said)}, gone < 0)
     lag = _n(info, "master_last_io_seconds_ago")
     detail = "replica of %s, heard from it %d s ago" % (primary, lag)
     limits = {"max": 60, "warn": {"max": 20}}  # a primary with nothing to say pings every 10 s
@@ -234,10 +236,18 @@ def _primary(info, wanted):
     worst = max(lags, default=0)
     detail = "primary with %d replica%s online" % (len(lags), "" if len(lags) == 1 else "s")
     if len(lags) < wanted:
-        return {"ok": False, "value": worst, "unit": "s", "detail": detail + ", %d wanted" % wanted}
+        return _missed(info, {"value": worst, "unit": "s", "detail": detail + ", %d wanted" % wanted})
     detail += ", lag %d s" % worst if lags else ""
     limits = {"max": 30, "warn": {"max": 10}}
     return {"ok": True, "value": worst, "unit": "s", "detail": detail, "limits": limits}
+
+
+def _missed(info, found, young=True):
+    """A finding about a peer that is not there: a warning only while this Redis has just started."""
+    up = _n(info, "uptime_in_seconds")
+    if young and up < SETTLED:
+        return dict(found, ok=True, warn=True, detail="%s, started %d s ago" % (found["detail"], up))
+    return dict(found, ok=False)
 
 
 def _clients(info, args, system):
