@@ -97,8 +97,8 @@ class Deploy:
         finally:  # also when the user has interrupted it
             self.fleet.close()
             if not o.check:
-                played = self.begun | {n for n in self.ends if not self._well(n)}
-                records.remember_failed(self.project.state, [n for n in self.plans if n in played & set(self._failed())], played)
+                bad = set(self._failed()) & (self.begun | set(self.ends))
+                records.remember_failed(self.project.state, [n for n in self.plans if n in bad], self.begun | bad)
         yield {
             "type": "recap",
             "hosts": self.counts,

@@ -18,8 +18,9 @@ class _Placed:
     _raws: dict[Any, str]
 
     def _start(self, file: str, line: int, column: int) -> None:
-        self.file, self.line, self.column = file, line, column
-        self._places, self._raws = {}, {}
+        # The slots are the subclasses': a base of both `dict` and `list` may have none.
+        self.file, self.line, self.column = file, line, column  # type: ignore[misc]
+        self._places, self._raws = {}, {}  # type: ignore[misc]
 
     @property
     def mark(self) -> Mark:

@@ -195,7 +195,7 @@ class SecretFile:
             os.close(handle)
 
     def _identity(self) -> Any:
-        import pyrage  # type: ignore[import-untyped]
+        import pyrage
 
         if self.identity is None:
             raise self._fault("is encrypted", "name your age identity file in SWARMOPS_AGE_IDENTITY")

@@ -292,7 +292,7 @@ def generate(name: str, kind: str = "") -> str:
     """A new value with at least 256 bits of chance."""
     kind = kind or kind_of(name)
     if kind == "age":
-        import pyrage  # type: ignore[import-untyped]
+        import pyrage
 
         return str(pyrage.x25519.Identity.generate())
     if kind == "key":

@@ -9,6 +9,7 @@ connects anew, reading the password again, as a program does that starts in that
 from __future__ import annotations
 
 import json
+import os
 import select
 import shlex
 import sys
@@ -61,7 +62,7 @@ def main(root: Path) -> None:
             if client is None or done % 10 == 0:
                 client = connect(root)
                 passwords.add(client.connection_pool.connection_kwargs["password"])
-            key = f"swarm:test:{done % 100}"
+            key = f"swarm:test:{os.getpid()}:{done % 100}"
             client.set(key, done)
             assert int(client.get(key)) == done
         except Exception as e:

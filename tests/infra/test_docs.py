@@ -34,7 +34,7 @@ INSTEAD = {
     "swarmops deploy lan": "",  # asks; tests/infra/test_deploy_asks.py answers it
     "swarmops lab exec -- swarmops deploy lan": "swarmops lab exec -- swarmops deploy lan --yes",
     "swarmops check-health lan --watch 10": "",  # goes on until Ctrl-C; tests/infra/test_health.py presses it
-    "swarmops backups restore latest --host redis-1": "swarmops backups restore latest --host redis-1 --check --replace",
+    "swarmops backups restore latest --host redis-1": "swarmops backups restore latest --host redis-1 -C --replace",
 }
 STRANGER = re.compile(r"lab exec --outside")
 
@@ -72,13 +72,21 @@ def run(can_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
             text = f"swarmops lab exec -- {text}"
         text = text.replace("/var/lib/node_exporter", str(folder))
         return subprocess.run(
-            ["sh", "-c", text], cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+            ["sh", "-c", text],
+            cwd=project,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
 
     done = line("swarmops lab up lan")
     assert done.returncode == 0, done.stderr
     try:
-        subprocess.run([programs / "swarmops", "secrets", "init"], cwd=project, env=env, check=True, capture_output=True)
+        subprocess.run(
+            [programs / "swarmops", "secrets", "init"], cwd=project, env=env, check=True, capture_output=True
+        )
         yield line
     finally:
         Lab(name).down(now=True)

@@ -96,7 +96,9 @@ def test_every_verb_is_in_the_readme() -> None:
             assert f"| `{name}" in text, f"the README's table does not name {name}"
 
 
-@pytest.mark.parametrize(("name", "command", "context"), list(every_command()), ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(
+    ("name", "command", "context"), list(every_command()), ids=lambda x: x if isinstance(x, str) else ""
+)
 def test_help_reads_well(name: str, command: Any, context: Any) -> None:
     text = command.get_help(context)
     assert (command.help or "").strip(), f"{name} says nothing about itself"
@@ -129,7 +131,9 @@ def as_role(what: str, data: Any, name: str) -> str:
     """A whole role of the block, for the planner."""
     role = data if what != "tasks" else {"tasks": data}
     tasks = role.get("tasks", [])
-    noted = {n for t in tasks if "notify" in t for n in ([t["notify"]] if isinstance(t["notify"], str) else t["notify"])}
+    noted = {
+        n for t in tasks if "notify" in t for n in ([t["notify"]] if isinstance(t["notify"], str) else t["notify"])
+    }
     have = {h["name"] for h in role.get("handlers", [])}
     handlers = [{"name": n, "systemd": {"name": "x", "state": "restarted"}} for n in sorted(noted - have)]
     own = {"vars": {"port": 6379}, **role, "role": name, "needs": [], "after": []}

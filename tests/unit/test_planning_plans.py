@@ -11,8 +11,8 @@ from planning_project import HOSTS, Planned
 from swarmops.model.faults import Faults, InputError
 from swarmops.model.project import Project
 from swarmops.planning import conditions
-from swarmops.planning.plan import Plan, waves
 from swarmops.planning.explain import explain
+from swarmops.planning.plan import Plan, waves
 from swarmops.planning.world import World
 from swarmops.target.facts import gather
 from swarmops.target.when import holds
