@@ -16,7 +16,7 @@ from typing import Any
 
 from swarmops.model.faults import InputError, Mark
 from swarmops.model.inventory import Host
-from swarmops.model.secrets import Secret, Store
+from swarmops.model.secrets import Secret, Store, UnknownSecret
 
 DISCOVERED = ("auto", "auto_silent", "auto_legacy", "auto_legacy_silent")  # Ansible looks for it; we take python3
 
@@ -89,7 +89,7 @@ def _lines(path: Path, base: Path, depth: int = 0) -> Iterator[str]:
             raise InputError.one("Include goes deeper than 16 files", mark=Mark(str(path)))
         for pattern in shlex.split(rest):
             full = str(Path(pattern).expanduser()) if pattern[:1] in "~/" else str(base / pattern)
-            for found in sorted(glob.glob(full)):
+            for found in sorted(glob.glob(full)):  # noqa: PTH207 - an absolute pattern  # noqa: PTH207 (a pattern may be absolute)
                 if Path(found).is_file():
                     yield from _lines(Path(found), base, depth + 1)
         yield head
@@ -97,9 +97,13 @@ def _lines(path: Path, base: Path, depth: int = 0) -> Iterator[str]:
 
 def access_to(host: Host, store: Store | None = None) -> Access:
     """The way to `host`. Connection variables win over ssh_config, as in Ansible. Raises InputError."""
+    from paramiko.ssh_exception import ConfigParseError
+
     try:
         return _access_to(host, store)
-    except ValueError as e:
+    except UnknownSecret as e:
+        raise InputError.one(e.sentence, path=f"{host.name}.ansible_become_password", hint=e.hint) from None
+    except (ValueError, ConfigParseError) as e:
         raise InputError.one(f"its connection variables: {e}", path=host.name) from None
 
 
@@ -117,7 +121,7 @@ def _access_to(host: Host, store: Store | None) -> Access:
     return Access(
         name=host.name,
         hop=hop,
-        jumps=_jumps(jump, (address,)),
+        jumps=_jumps(jump, ()),
         proxy_command=None if proxy.lower() == "none" else proxy,
         python="python3" if python in DISCOVERED else shlex.join(shlex.split(python)),
         become=_truth(v.get("ansible_become", False)) and hop.user != "root",
@@ -185,7 +189,8 @@ def _jump(text: str) -> tuple[str, Hop]:
 def _common_args(text: str) -> dict[str, Any]:
     """The options of ansible_ssh_common_args that matter to us, with lower-case names. As with ssh, the first one
     counts; of IdentityFile all do, under `identityfiles`. Raises ValueError."""
-    words, options = shlex.split(text), {}
+    words = shlex.split(text)
+    options: dict[str, Any] = {}
     keys: list[str] = []
     short = {"-J": "proxyjump", "-p": "port", "-i": "identityfile", "-l": "user"}
     i = 0

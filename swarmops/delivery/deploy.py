@@ -209,9 +209,7 @@ class Deploy:
             step = plan.steps[event["i"]]
             status = event["s"]
             self.counts[name][status] += 1
-            shown = {
-                k: event[k] for k in ("was", "want", "diff", "why", "after", "cmds", "out") if k in event
-            }
+            shown: Record = {k: event[k] for k in ("was", "want", "diff", "why", "after", "cmds", "out") if k in event}
             base = {
                 "type": "step",
                 "host": name,

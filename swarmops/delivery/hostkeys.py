@@ -1,4 +1,4 @@
-"""Pinning of host keys: look at what hosts show, keep it in the project's known_hosts, notice changes (S10, case 63)."""
+"""Pinning of host keys: look at what hosts show, keep it in the project's known_hosts, notice changes (S10)."""
 
 from __future__ import annotations
 

@@ -75,7 +75,9 @@ def config_block(name: str, accesses: list[Access], key: Path, known_hosts: Path
     begin, end = f"# swarmops {name}: begin", f"# swarmops {name}: end"
     lines = [begin]
     for a in accesses:
-        lines += [f"Host {a.name}", f"  HostName {a.hop.address}", f"  Port {a.hop.port}"]
+        # By its address too: so a jump over it, which ssh makes by itself, uses this key and the pinned host key.
+        names = dict.fromkeys((a.name, a.hop.address))
+        lines += [f"Host {' '.join(names)}", f"  HostName {a.hop.address}", f"  Port {a.hop.port}"]
         lines += [f"  User {a.hop.user}"] if a.hop.user else []
         jumps = ",".join(f"{h.user}@{h.place}" if h.user else h.place for h in a.jumps)
         lines += [f"  ProxyJump {jumps}"] if jumps else []

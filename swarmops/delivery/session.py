@@ -42,7 +42,8 @@ class Session:
     ):
         self.transport, self.envelope, self.contents = transport, envelope, contents
         self.say, self.answer = say, answer
-        self.started, self.asked, self.done = False, False, None
+        self.started, self.asked = False, False
+        self.done: dict[str, Any] | None = None
         self._stuck = False  # the host takes nothing more for now
         self._buffer, self._stderr, self._out = bytearray(), bytearray(), bytearray()
         self._noise = self._events = 0
@@ -76,6 +77,7 @@ class Session:
         writes = self.envelope.get("mode") in ("apply", "backup")
         prompt = PROMPT if secret is not None else ""
         self.channel = self.transport.channel(ship.command(access.python, access.become, prompt, writes))
+        self._began = self._heard = self._beat_sent = self._moved = time.monotonic()  # the login may have taken long
         if secret is not None:
             self._log_in(secret.open())
         self._send(ship.envelope_frame(self.envelope))

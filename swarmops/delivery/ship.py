@@ -9,10 +9,10 @@ import os
 import shlex
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from struct import pack
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from swarmops.target import wire
 
@@ -110,7 +110,7 @@ def command(python: str, become: bool, prompt: str = "", writes: bool = True) ->
     return run
 
 
-def envelope_frame(envelope: dict) -> bytes:
+def envelope_frame(envelope: Mapping[str, Any]) -> bytes:
     """The envelope as its frame."""
     text = json.dumps({"v": wire.VERSION, **envelope}, separators=(",", ":"))
     return wire.frame(zlib.compress(text.encode(), 6))

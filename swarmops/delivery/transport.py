@@ -9,6 +9,7 @@ import time
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from swarmops.delivery.lighter import stand_ins
 
@@ -115,11 +116,9 @@ class Transport:
                 threading.Thread(target=connection.client.close, daemon=True).start()
         self._connection, self._gateways = None, []
 
-    def _connect(
-        self, hop: Hop, gateway: Connection | None, end: float, proxy: str | None = None
-    ) -> Connection:
+    def _connect(self, hop: Hop, gateway: Connection | None, end: float, proxy: str | None = None) -> Connection:
         left = max(0.1, end - time.monotonic())
-        kwargs = {
+        kwargs: dict[str, Any] = {
             "banner_timeout": left,
             "auth_timeout": left,
             "channel_timeout": left,
@@ -176,13 +175,9 @@ def _unreachable(e: Exception, hop: Hop, name: str) -> Unreachable:
             f"(if that is right: swarmops keys pin --replace -l {name})",
         )
     if isinstance(e, paramiko.SSHException) and "not found in known_hosts" in text:
-        return Unreachable(
-            "key", f"the host key of {where} is not pinned (run: swarmops keys pin -l {name})"
-        )
+        return Unreachable("key", f"the host key of {where} is not pinned (run: swarmops keys pin -l {name})")
     if isinstance(e, paramiko.AuthenticationException):
-        return Unreachable(
-            "login", f"{where} refused the login as {hop.user}: {text or 'no key was accepted'}"
-        )
+        return Unreachable("login", f"{where} refused the login as {hop.user}: {text or 'no key was accepted'}")
     if isinstance(e, socket.gaierror):
         return Unreachable("name", f"{hop.address} has no address: {e.strerror}")
     if isinstance(e, ConnectionRefusedError):

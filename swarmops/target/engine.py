@@ -23,7 +23,7 @@ class Engine:
         self.by_id = {s["id"]: s for s in self.steps}
         self.results = {}  # step id -> status
         self.wants = {}  # step id -> digest of what it wanted
-        self.names = {"facts": _Lazy(system)}
+        self.names: dict = {"facts": _Lazy(system)}
         self.dead = {}  # role -> id of the step that failed it
         self.coming = {}  # resource -> id of the step that would make it
         self.window = self.window_role = None  # the open rollback window and whose it is
@@ -215,6 +215,7 @@ class Engine:
         """Confirm by a new connection, or report every covered step as rolled back."""
         window, covered = self.window, self.covered
         self.window, self.covered = None, []
+        assert window is not None
         why = window.confirm()
         if not why:
             return

@@ -15,7 +15,7 @@ from swarmops.target.system import Failed, Missing
 
 def watchers(steps):
     """step id -> the handlers that watch it."""
-    found = {}
+    found: dict = {}
     for step in steps:
         for watched in step.get("watches", ()):
             found.setdefault(watched, []).append(step)

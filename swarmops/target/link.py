@@ -35,6 +35,8 @@ class Link:
         try:
             while self._take(self._frame()):
                 pass
+        except (OSError, ValueError):  # no frame of ours
+            pass
         finally:  # whatever ended it, nothing more will be heard
             with self._news:
                 self._lost = True

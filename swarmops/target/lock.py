@@ -13,9 +13,7 @@ class Held(Exception):
 
     def __init__(self, holder):
         self.holder = holder
-        Exception.__init__(
-            self, "deploy held by %s since %s" % (holder.get("by", "?"), holder.get("since", "?"))
-        )
+        Exception.__init__(self, "deploy held by %s since %s" % (holder.get("by", "?"), holder.get("since", "?")))
 
 
 class Lock:

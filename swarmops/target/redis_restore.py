@@ -47,7 +47,7 @@ def restore(args, files, options, system):
 def _look(args):
     """Where the data lies and what is there: asked of the running Redis, or read from its configuration
     file."""
-    here = {"running": True, "role": "master", "primary": "", "holds": ""}
+    here: dict = {"running": True, "role": "master", "primary": "", "holds": ""}
     try:
         with resp.connect(args, time.monotonic() + 10) as redis:
             info = redis.info("replication", "keyspace")
@@ -100,7 +100,7 @@ def _swap(args, here, dump, keys, system):
         v = os.statvfs(folder)
         why = "%s (%d bytes free)" % (e.strerror, v.f_bavail * v.f_frsize) if isinstance(e, OSError) else e
         raise Failed("nothing was changed: cannot stage the data in %s: %s" % (folder, why))
-    done = []  # renames that were made, to be undone
+    done: list = []  # renames that were made, to be undone
     try:
         system.run(["systemctl", "stop", unit], timeout=300)
         _move([here["dbfilename"], here["appenddirname"]], folder, before, done)

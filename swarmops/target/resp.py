@@ -68,9 +68,7 @@ def read_password(path):
         with open(path, encoding="utf-8") as f:
             return f.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as e:
-        raise AuthFailed(
-            "cannot read the password file %s: %s" % (path, getattr(e, "strerror", None) or "not UTF-8")
-        )
+        raise AuthFailed("cannot read the password file %s: %s" % (path, getattr(e, "strerror", None) or "not UTF-8"))
 
 
 def connect(args, deadline):
@@ -92,6 +90,7 @@ def connect(args, deadline):
 
 def _socket(host, port, path, args, where, deadline):
     sock = None
+    reason: RedisError
     try:
         if path:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -241,8 +240,7 @@ class Client:
             if n is not None and kind == b"*" and 0 <= n <= 1 << 20 and depth < MAX_DEPTH:
                 return [self._reply(deadline, raw, depth + 1) for _ in range(n)]
         raise ProtocolError(
-            "%s does not speak Redis' protocol: it answered %r"
-            % (self.where, line[:60].decode("ascii", "replace"))
+            "%s does not speak Redis' protocol: it answered %r" % (self.where, line[:60].decode("ascii", "replace"))
         )
 
 

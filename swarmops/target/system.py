@@ -210,9 +210,7 @@ class System:
         result = self.run([a.replace("%s", temp) for a in argv], ok=None)
         if result.rc != 0:
             said = (result.stderr or result.stdout).strip().replace(temp, path)
-            raise Failed(
-                "the new %s is not valid, the old one stays: %s" % (path, said[-1000:] or "(no words)")
-            )
+            raise Failed("the new %s is not valid, the old one stays: %s" % (path, said[-1000:] or "(no words)"))
 
     # -- words to the controller
 

@@ -46,7 +46,8 @@ def _parsed(expression):
     import _ast  # a millisecond that most runs do not need
 
     try:
-        return compile(expression.strip(), "<when>", "eval", _ast.PyCF_ONLY_AST).body
+        tree = compile(expression.strip(), "<when>", "eval", _ast.PyCF_ONLY_AST)
+        return tree.body  # type: ignore[attr-defined]
     except (SyntaxError, MemoryError, RecursionError) as e:
         raise ValueError("`%s` is no expression: %s" % (expression, e))
 
@@ -60,9 +61,7 @@ def _value(node, names):
     if kind == "Attribute":
         return _item(_value(node.value, names), node.attr)
     if kind == "Subscript":
-        inner = (
-            getattr(node.slice, "value", node.slice) if type(node.slice).__name__ == "Index" else node.slice
-        )
+        inner = getattr(node.slice, "value", node.slice) if type(node.slice).__name__ == "Index" else node.slice
         return _item(_value(node.value, names), _value(inner, names))
     if kind in ("List", "Tuple"):
         return (list if kind == "List" else tuple)(_value(e, names) for e in node.elts)

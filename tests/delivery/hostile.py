@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 import threading
@@ -51,10 +52,8 @@ class Hostile(paramiko.ServerInterface):
             threading.Thread(target=self._greet, args=(talk,), daemon=True).start()
 
     def _greet(self, talk: paramiko.Transport) -> None:
-        try:
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
             talk.start_server(server=self)
-        except (paramiko.SSHException, EOFError, OSError):
-            pass
 
     def close(self) -> None:
         self.listening.close()

@@ -250,7 +250,7 @@ def test_a_dead_tunnel_is_seen_though_every_unit_is_active(fleet: Fleet) -> None
     assert fleet.look("--service", "mesh")[0]["exit"] == 0
     fleet.on("redis-1", "kill -9 $(pidof wireguard-go)")
     try:
-        data, took = fleet.look("--service", "mesh")
+        data, _ = fleet.look("--service", "mesh")
         assert "redis-1 does not answer through the tunnel" in why(data, "ai-1")
         fleet.on("ai-1", "kill -9 $(pidof wireguard-go)")
         data, _ = fleet.look("--service", "mesh")

@@ -75,7 +75,9 @@ def test_a_service_that_does_not_come_up_gets_its_old_config_back(here, tmp_path
     conf, log = tmp_path / "conf", tmp_path / "log"
     restart = ["/bin/sh", "-c", f"cat {conf} >> {log}; grep -q 1 {conf}"]
     good, bad = landed("r", conf, OLD), landed("r", conf, NEW)
-    assert statuses(here.play([good, handler(tmp_path, restart, [good["id"]])], {sha(OLD): OLD}))["r/restart"] == "changed"
+    assert (
+        statuses(here.play([good, handler(tmp_path, restart, [good["id"]])], {sha(OLD): OLD}))["r/restart"] == "changed"
+    )
     reports = here.play([bad, handler(tmp_path, restart, [bad["id"]])], {sha(NEW): NEW})
     assert reports["r/restart"]["s"] == "failed"
     assert "is back and running" in reports["r/restart"]["why"]

@@ -81,7 +81,9 @@ def test_a_fault_in_a_kind_fails_its_step_and_not_the_run(system, part, error):
 
 @pytest.mark.parametrize("expression", ["x ==", "(" * 300, "f()", "x.y < 1", "x" + ".y" * 5000])
 def test_a_condition_that_cannot_be_decided_fails_its_step(here, tmp_path, expression):
-    reports = here.play([landed("a", tmp_path / "a", NEW, when=[expression]), landed("b", tmp_path / "b", NEW)], {sha(NEW): NEW})
+    reports = here.play(
+        [landed("a", tmp_path / "a", NEW, when=[expression]), landed("b", tmp_path / "b", NEW)], {sha(NEW): NEW}
+    )
     assert reports["a/a"]["s"] == "failed" and reports["b/b"]["s"] == "changed"
 
 
@@ -107,7 +109,11 @@ def test_a_handler_due_for_a_repaired_file_is_not_lost(here, tmp_path):
     assert here.play(steps, {sha(NEW): NEW})["done"]["ok"]
     (tmp_path / "conf").write_bytes(OLD)
     gate.unlink()
-    assert statuses(here.play(steps, {sha(NEW): NEW})) == {"r/conf": "changed", "r/between": "failed", "r/restart": "skipped"}
+    assert statuses(here.play(steps, {sha(NEW): NEW})) == {
+        "r/conf": "changed",
+        "r/between": "failed",
+        "r/restart": "skipped",
+    }
     gate.touch()
     assert statuses(here.play(steps))["r/restart"] == "changed"
     assert log.read_text() == "ran\nran\n"
@@ -142,7 +148,9 @@ def test_the_way_back_does_not_run_a_handler_whose_condition_does_not_hold(here,
     conf, log = tmp_path / "conf", tmp_path / "log"
 
     def steps(step):
-        other = command("r", "other", ["/bin/sh", "-c", f"echo other >> {log}"], handler=True, watches=[step["id"]], when=["1 == 2"])
+        other = command(
+            "r", "other", ["/bin/sh", "-c", f"echo other >> {log}"], handler=True, watches=[step["id"]], when=["1 == 2"]
+        )
         restart = command("r", "restart", ["/bin/grep", "-q", "1", str(conf)], handler=True, watches=[step["id"]])
         return [step, other, restart]
 
@@ -337,6 +345,7 @@ def test_a_silent_holder_is_waited_for_until_it_ends(system):
     first, second = Lock(system, "one", "r1"), Lock(system, "two", "r2")
     first.acquire(lambda h: None)
     note = json.dumps({"by": "one"}).encode()
+    os.ftruncate(first.fd, 0)
     os.pwrite(first.fd, b"%020.3f\n" % (time.monotonic() - 60) + note, 0)
     waited = []
 
@@ -441,10 +450,18 @@ def test_the_command_means_the_same_to_every_login_shell(shell, tmp_path, monkey
     if not found:
         pytest.skip(f"{shell} is not installed")
     argv = [found, "sh", "-c"] if shell == "busybox" else [found, "-c"]
-    child = subprocess.Popen([*argv, ship.command(sys.executable, False)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    frame = ship.envelope_frame({"mode": "facts", "host": "h", "run": "r1", "state": str(tmp_path)}) + ship.engine_frame()
-    said, _ = child.communicate(frame, timeout=20)
-    assert wire.SENTINEL.encode() in said and b'"facts"' in said
+    child = subprocess.Popen(
+        [*argv, ship.command(sys.executable, False)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    frame = (
+        ship.envelope_frame({"mode": "facts", "host": "h", "run": "r1", "state": str(tmp_path)}) + ship.engine_frame()
+    )
+    child.stdin.write(frame)
+    child.stdin.flush()  # and it stays open: who hangs up is answered nothing
+    said = [line for line, _ in zip(child.stdout, range(4))]
+    child.stdin.close()
+    child.wait(20)
+    assert wire.SENTINEL.encode() in said[1] and b'"facts"' in said[2], said
 
 
 def test_an_old_python_says_so(tmp_path):
@@ -452,6 +469,6 @@ def test_an_old_python_says_so(tmp_path):
 
     assert '"' not in ship.BOOTSTRAP and "\\" not in ship.BOOTSTRAP
     program = ship.BOOTSTRAP % {"id": "x", "sentinel": wire.SENTINEL}
-    old = "import sys;sys.version_info=(3,6,9);exec(%r)" % program
+    old = f"import sys;sys.version_info=(3,6,9);exec({program!r})"
     done = subprocess.run([sys.executable, "-c", old], stdout=subprocess.PIPE, check=False)
     assert done.returncode == 96 and done.stdout == b"\nswarmops-1 old 3.6\n"

@@ -1,6 +1,9 @@
-"""What people read of a deploy."""
+"""What people read of a deploy, and what its options default to."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -35,3 +38,34 @@ def test_the_recap_counts_as_ansible_does(capsys: pytest.CaptureFixture[str]) ->
     recap = {"type": "recap", "hosts": {"a": counts}, "ends": {"a": "done"}, "execs": {"a": 1}, "seconds": 0.5}
     printer_for("text").show(recap)
     assert capsys.readouterr().out == "\na : ok=3  changed=1  skipped=2  failed=0\n1 changed on 1 host in 0.50 s\n"
+
+
+@pytest.mark.parametrize(("given", "seconds"), [([], 45.0), (["--confirm", "5"], 5.0)])
+def test_the_rollback_timer_is_the_declared_one(
+    declared: Any,
+    run: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    given: list,
+    seconds: float,
+) -> None:
+    from swarmops.delivery import deploy
+
+    seen: list[deploy.Options] = []
+
+    def stop_here(project: object, options: deploy.Options, faults: object) -> None:
+        seen.append(options)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(deploy, "Deploy", stop_here)
+    declared.write("version: 1\nsecurity: {rollback: 45s}\n")
+    assert run("deploy", "lan", "--yes", *given)[0] == 0
+    assert seen[0].confirm == seconds
+
+
+def test_backups_that_are_switched_off_are_refused_with_the_line(
+    declared: Any, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    declared.write("version: 1\nbackup: {enabled: false}\n")
+    code, _, err = run("collect-backups", "lan")
+    said = "distributed.yaml:2:19: backup.enabled: backups of this deployment are switched off"
+    assert code == 2 and err.splitlines()[0] == said

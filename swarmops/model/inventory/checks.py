@@ -10,6 +10,7 @@ from typing import Any
 from swarmops.model.faults import Faults, Mark
 from swarmops.model.inventory.names import host_name, is_address, kind, shorten
 from swarmops.model.inventory.types import Host, Inventory, Origin
+from swarmops.model.secrets import reference
 from swarmops.model.yaml import Map, Seq, Vaulted
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.@\\-]{0,63}\$?\Z")
@@ -97,6 +98,11 @@ def _text(value: Any) -> Trouble:
     return f"must be text, this is read as {kind(value)}", "quote it"
 
 
+def _password(value: Any) -> Trouble:
+    """`{secret: name}`; that a text is no place for a password is said elsewhere (case 49)."""
+    return FINE if reference(value) else _text(value)
+
+
 def _address(value: Any) -> Trouble:
     if not isinstance(value, str):
         return _text(value)
@@ -179,10 +185,10 @@ CHECKS: dict[str, Callable[[Any], Trouble]] = {
     "ansible_become_user": _user,
     "ansible_become": _truth,
     "ansible_become_method": _text,
-    "ansible_become_password": _text,
-    "ansible_become_pass": _text,
-    "ansible_password": _text,
-    "ansible_ssh_pass": _text,
+    "ansible_become_password": _password,
+    "ansible_become_pass": _password,
+    "ansible_password": _password,
+    "ansible_ssh_pass": _password,
     "ansible_connection": _text,
     "ansible_ssh_common_args": _arguments,
     "ansible_ssh_extra_args": _arguments,

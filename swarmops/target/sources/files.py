@@ -26,7 +26,7 @@ KEYS = (b"PRIVATE KEY-----", b"PrivateKey", b"AGE-SECRET-KEY-", b"PresharedKey")
 
 def collect(args, system, out):
     """Facts: `left_out` (files with private keys), `links` (path -> target), `absent`."""
-    facts = {"left_out": [], "links": {}, "absent": []}
+    facts: dict = {"left_out": [], "links": {}, "absent": []}
     for path in args["paths"]:
         if not os.path.isabs(path):
             raise Failed("%s is not an absolute path" % path)

@@ -158,7 +158,7 @@ def _pairs(text):
 
 def _until_idle(redis, deadline):
     """Wait until neither a save nor a rewrite runs. Returns INFO persistence of that moment."""
-    seen = {}
+    seen: dict = {}
 
     def idle():
         seen.clear()
