@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -113,7 +114,7 @@ class Transport:
         for connection in [self._connection, *reversed(self._gateways)]:
             if connection is not None:
                 # A dead peer must not hold up the end of a run.
-                threading.Thread(target=connection.client.close, daemon=True).start()
+                threading.Thread(target=_close, args=(connection,), daemon=True).start()
         self._connection, self._gateways = None, []
 
     def _connect(self, hop: Hop, gateway: Connection | None, end: float, proxy: str | None = None) -> Connection:
@@ -151,6 +152,12 @@ class Transport:
         connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
         if self.known_hosts.is_file():
             connection.client.load_host_keys(str(self.known_hosts))
+
+
+def _close(connection: Connection) -> None:
+    """Say good-bye; a jump host that left first is no reason for words."""
+    with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+        connection.client.close()
 
 
 def _dial(hop: Hop, timeout: float) -> socket.socket:
