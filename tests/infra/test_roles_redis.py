@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +207,10 @@ def test_the_firewall_lets_only_clients_in(fleet: Small) -> None:
         ("hub-1", LAN["redis-2"], 6380): True,
         ("redis-1", LAN["redis-2"], 6379): False,
     }
-    for (host, address, port), wanted in open_to.items():
-        said = fleet.python(host, TOUCH, address, str(port))
-        refused = "nothing: timed out" in said
-        assert refused is not wanted, (host, address, port, said)
+    touch = lambda door: fleet.python(door[0], TOUCH, door[1], str(door[2]))  # noqa: E731
+    with ThreadPoolExecutor() as pool:
+        for door, said in zip(open_to, pool.map(touch, open_to)):
+            assert ("nothing: timed out" not in said) is open_to[door], (door, said)
     for run in (fleet.lab.outside_exec, lambda argv: fleet.lab.exec(None, argv)):
         for port in ("6379", "6380"):
             assert "nothing: timed out" in run(["python3", "-c", TOUCH, LAN["redis-1"], port]).stdout
@@ -319,37 +320,45 @@ def test_more_clients_than_the_host_allows_are_named(fleet: Small) -> None:
 # -- rotation
 
 
-@pytest.mark.parametrize("name", ["redis.app", "redis.replica", "redis.health"])
-def test_a_rotation_has_no_gap(fleet: Small, name: str) -> None:
+@pytest.mark.parametrize(
+    "names", [["redis.app"], ["redis.replica", "redis.health", "redis.backup"]], ids=["app", "own"]
+)
+def test_a_rotation_has_no_gap(fleet: Small, names: list[str]) -> None:
     """S0-12, F44: two programs work all the while and see not one failure; then the old value is of no use."""
-    store = Path(fleet.controller.env["SWARMOPS_SECRETS"])
-    old = fleet.controller.run("secrets", "show", name, "--yes-print").out.strip()
+    run, deploy = fleet.controller.run, fleet.controller.deploy
+    show = lambda: [run("secrets", "show", name, "--yes-print").out.strip() for name in names]  # noqa: E731
+    let_in = lambda values: [login(fleet, n.split(".")[1], v) for n, v in zip(names, values)]  # noqa: E731
+    old = show()
     with fleet.user("hub-1") as near, fleet.user("nat-1") as far:
-        assert fleet.controller.run("secrets", "rotate", name).code == 0
-        assert fleet.controller.run("secrets", "rotate", name).code == 2  # would cut off who still has the first
-        both = fleet.controller.deploy()
+        for name in names:
+            assert run("secrets", "rotate", name).code == 0
+        assert run("secrets", "rotate", names[0]).code == 2  # would cut off who still has the first value
+        both = deploy()
         assert both.code == 0 and fleet.controller.changed(both), both
-        assert fleet.controller.changed(fleet.controller.deploy()) == []
-        new = fleet.controller.run("secrets", "show", name, "--yes-print").out.strip()
-        user = name.split(".")[1]
-        assert [login(fleet, user, p) for p in (old, new)] == [True, True]
-        assert fleet.controller.run("secrets", "rotate", name, "--finish").code == 0
-        done = fleet.controller.deploy()
+        assert fleet.controller.changed(deploy()) == []
+        new = show()
+        assert not set(old) & set(new) and all(let_in(old)) and all(let_in(new))
+        for name in names:
+            assert run("secrets", "rotate", name, "--finish").code == 0
+        done = deploy()
         assert done.code == 0, done
-        assert [login(fleet, user, p) for p in (old, new)] == [False, True]
+        assert not any(let_in(old)) and all(let_in(new))
     assert near.said["failures"] == far.said["failures"] == []
     assert min(near.said["done"], far.said["done"]) > 50
-    if name == "redis.app":
+    if names == ["redis.app"]:
         assert near.said["passwords"] == far.said["passwords"] == 2
-    assert old not in store.read_text() and old != new
-    assert fleet.controller.changed(fleet.controller.deploy()) == []
+    store = Path(fleet.controller.env["SWARMOPS_SECRETS"]).read_text()
+    assert not [value for value in old if value in store]
+    assert fleet.controller.changed(deploy()) == []
+    until(lambda: fleet.health()["exit"] == 0, 60, "a fleet that is well")
 
 
 def login(small: Small, user: str, password: str) -> bool:
     script = "import sys, redis\nr = redis.Redis(username=sys.argv[1], password=sys.stdin.read())\n"
-    script += "try: r.ping(); print(True)\nexcept redis.AuthenticationError: print(False)"
+    script += "try: r.execute_command('PING'); print(True)\n"
+    script += "except redis.NoPermissionError: print(True)\nexcept redis.AuthenticationError: print(False)"
     argv = small.network_of("redis-1", [sys.executable, "-c", script, user])
-    done = subprocess.run(argv, input=password, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(argv, input=password, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip() == "True"
 
@@ -378,12 +387,11 @@ def test_a_redis_that_does_not_start_gets_its_old_config_back(fleet: Small) -> N
     fleet.on("redis-1", f'systemd-run -q --unit=squat python3 -c "{squat}"')
     until(lambda: fleet.on("redis-1", "ss -Hltn sport = :7000"), 5, "the port taken")
     before = fleet.on("redis-1", "sha256sum /etc/redis/redis.conf")
-    began = time.monotonic()
     said = fleet.controller.deploy("-l", "redis-1", "-t", "redis", "-e", "redis_port=7000")
-    assert time.monotonic() - began < 15
     why = fleet.controller.failed(said)["redis-1 redis/restart redis"]
     assert said.code == 1 and "Address already in use" in why, said
     assert "the previous /etc/redis/redis.conf is back and running" in why
+    assert max(s["ms"] for s in said.json["steps"]) < 10_000
     assert fleet.on("redis-1", "sha256sum /etc/redis/redis.conf") == before
     assert fleet.ask("redis-1", "ping") == "PONG"
     assert as_app(fleet, "nat-1", "print(r.ping())") == "True"
@@ -396,7 +404,7 @@ def test_a_redis_that_does_not_start_gets_its_old_config_back(fleet: Small) -> N
 @pytest.mark.parametrize(("kind", "value", "hosts"), [("loss", 20, ["redis-1", "redis-2"]), ("delay", 40, list(MESH))])
 def test_a_bad_line_is_slow_and_no_more(fleet: Small, kind: str, value: float, hosts: list[str]) -> None:
     """F15: both Redis hosts lose 20 % each way, or everybody is 80 ms away. Nobody is taken for down."""
-    until(lambda: fleet.health()["exit"] == 0, 30, "a fleet that is well")
+    until(lambda: fleet.health()["exit"] == 0, 60, "a fleet that is well")
     try:
         fleet.lab.fault(kind, *hosts, value=value)
         said = fleet.controller.deploy("-e", f"base_journald_max_use={value}M")

@@ -70,7 +70,7 @@ def run(declared: Declared, capsys: pytest.CaptureFixture[str]) -> Callable[...,
     """Runs a verb in the declared project: (exit code, stdout, stderr)."""
     import sys
 
-    from swarmops.cli import main
+    from swarmops.cli import run as main
 
     def command(*argv: str) -> tuple[int, str, str]:
         with pytest.MonkeyPatch.context() as patch:

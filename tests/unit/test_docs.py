@@ -247,7 +247,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     """Runs swarmops: (exit code, everything it said)."""
-    from swarmops.cli import main
+    from swarmops.cli import run as main
 
     def command(*argv: str) -> tuple[int, str]:
         with pytest.MonkeyPatch.context() as patch:
