@@ -61,7 +61,9 @@ def plan(o: argparse.Namespace) -> list[tuple[str, int, float, int]]:
             for tool in o.tools:
                 if (rtt and tool not in DELAYED) or (tool == "more" and (hosts != 6 or rtt)):
                     continue
-                if tool == "ansible" and (repetition or (hosts > ANSIBLE_MOST and not o.slow)):
+                if TOOLS[tool].once and repetition:
+                    continue
+                if tool == "ansible" and hosts > ANSIBLE_MOST and not o.slow:
                     continue
                 made.append((tool, hosts, rtt, repetition))
     return made

@@ -21,7 +21,8 @@ class Tool:
 
     name = ""
     stages: tuple[str, ...] = STAGES
-    slow = False  # measured once where others are measured several times
+    once = False  # one series, where others have several
+    slow = False  # one run of each stage
     live = False  # measured on open connections, too
 
     def __init__(self, hosts: Hosts, names: list[str], work: Path):
@@ -97,6 +98,7 @@ class SshFloor(Floor):
 
 class Pyinfra(Tool):
     name = "pyinfra"
+    once = True
     nodelay = False
 
     def prepare(self) -> None:
@@ -139,7 +141,7 @@ class Ansible(Tool):
     """ansible-core with pipelining, ControlPersist, a fork a host, no facts, the interpreter named."""
 
     name = "ansible-core"
-    slow = True
+    once = slow = True
 
     def prepare(self) -> None:
         key, known = self.files.key, self.files.known_hosts

@@ -58,9 +58,10 @@ def connection(own, redis):
 
 
 def certificates(context, own):
-    """This host's certificate as a client of Redis. While the CA is being rotated, both are trusted."""
+    """This host's certificate as a client of Redis. While the CA is being rotated: see the role redis."""
     before = context.store.previous("tls.ca")
-    key, certificate = leaf(str(own["ca"]), f"client {context.host.name}", (context.host.name,))
+    signer = before.open() if before else str(own["ca"])
+    key, certificate = leaf(signer, f"client {context.host.name}", (context.host.name,))
     trusted = [public_part(str(own["ca"])), *([public_part(before.open())] if before else [])]
     return {"tls_ca": "\n".join(trusted), "tls_cert": certificate, "tls_key": Secret("tls.ca", key)}
 

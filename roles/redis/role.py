@@ -39,10 +39,12 @@ def vars(context):
 
 
 def certificates(context, own):
-    """This host's certificate by the deployment's CA. While the CA is being rotated, both are trusted."""
+    """This host's certificate by the deployment's CA. While the CA is being rotated, both are trusted, and the old
+    one still signs: so a host that has not heard of the new one yet is not cut off."""
     host, before = context.host, context.store.previous("tls.ca")
     names = [LOOPBACK, host.address, host.mesh_address, host.name, f"{host.name}.mesh", "localhost"]
-    key, certificate = leaf(str(own["ca"]), host.name, tuple(dict.fromkeys(n for n in names if n)))
+    signer = before.open() if before else str(own["ca"])
+    key, certificate = leaf(signer, host.name, tuple(dict.fromkeys(n for n in names if n)))
     trusted = [public_part(str(own["ca"])), *([public_part(before.open())] if before else [])]
     return {
         "tls_ca": "\n".join(trusted),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swarmops.lab.guest import Guest, gateways, subnet
-from swarmops.lab.machine import run
+from swarmops.lab.machine import LabError, run
 
 DISK = 4 << 30  # bytes a host may write; memory is used only for what it does write
 UID = 1000
@@ -34,11 +34,17 @@ def unmount(place: Path) -> None:
 
 def limit(place: Path, free: int | None) -> None:
     """Leaves `free` bytes on the host's disk, by shrinking it to what is used; None undoes it."""
-    disk = os.statvfs(place)
-    used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-    # tmpfs reads size=0 as "no limit", hence at least a page.
-    size = DISK if free is None else max(used + free, 4096)
-    run(["mount", "-o", f"remount,size={size}", str(place)])
+    for tries_left in reversed(range(10)):
+        disk = os.statvfs(place)
+        used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        # tmpfs reads size=0 as "no limit", hence at least a page.
+        size = DISK if free is None else max(used + free, 4096)
+        try:
+            run(["mount", "-o", f"remount,size={size}", str(place)])
+            return
+        except LabError:  # the host wrote between our look and the kernel's
+            if not tries_left:
+                raise
 
 
 def write(root: Path, name: str, text: str, mode: int = 0o644, owner: int = 0) -> None:

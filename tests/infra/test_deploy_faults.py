@@ -50,7 +50,8 @@ def controller(healed: Lab, tmp_path: Path) -> Controller:
     (root / "roles/work/role.yaml").write_text(ROLE)
     (root / "templates/work/body.j2").write_text(BODY)
     controller = Controller(healed, root, {"SWARMOPS_SECRETS": str(tmp_path / "s" / "secrets.yaml")})
-    healed.exec(HOST, ["rm", "-rf", "/srv/work", "/srv/taken", "/srv/hold", "/var/lib/swarmops"])
+    for guest in healed.guests:  # the lab's hosts may have been another deployment's
+        healed.exec(guest.name, ["rm", "-rf", "/srv/work", "/srv/taken", "/srv/hold", "/var/lib/swarmops"])
     (healed.files.controller / "machines.json").unlink(missing_ok=True)
     return controller
 

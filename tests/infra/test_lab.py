@@ -257,15 +257,15 @@ def test_loss_is_about_what_was_asked(healed: Lab) -> None:
 
 
 def test_delay_is_added_each_way_and_survives_a_reboot(healed: Lab) -> None:
-    assert round_trip(healed, "redis-1", "ai-1") < 5
+    assert round_trip(healed, "redis-1", "ai-1") < 50
     healed.fault("delay", "ai-1", value=25)
-    assert 50 <= round_trip(healed, "redis-1", "ai-1") < 60
+    assert 50 <= round_trip(healed, "redis-1", "ai-1") < 150
     assert ssh(healed, "ai-1", "head -c 1000000 /dev/zero | wc -c").stdout.strip() == "1000000"
     healed.fault("poweroff", "ai-1")
     healed.start(["ai-1"])
-    assert 50 <= round_trip(healed, "redis-1", "ai-1") < 60
+    assert 50 <= round_trip(healed, "redis-1", "ai-1") < 150
     healed.heal()
-    assert round_trip(healed, "redis-1", "ai-1") < 5
+    assert round_trip(healed, "redis-1", "ai-1") < 50
 
 
 def test_paused_host_says_nothing_until_it_goes_on(healed: Lab) -> None:

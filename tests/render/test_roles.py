@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -12,8 +13,9 @@ import pytest
 
 from swarmops.model.faults import Faults, InputError
 from swarmops.model.project import Project
+from swarmops.model.secrets import Store
 from swarmops.planning import validators
-from swarmops.planning.plan import Plan, make_plans
+from swarmops.planning.plan import Plan, make_plans, waves
 from swarmops.planning.validators.wireguard import public_of
 
 SECRETS = ("admin", "app", "health", "backup", "replica")
@@ -153,6 +155,36 @@ def test_users_acl_holds_hashes_only_and_both_while_a_password_is_rotated(fleet,
     assert acl.count("#") == len(SECRETS) and ">" not in acl
     password = made.text("web-1", "/etc/swarmops/redis-app.pass").strip()
     assert password not in acl and password not in made.text("redis-1", "/etc/redis/redis.conf")
+    assert len(waves(made.plans)) == 1
+    Store.at(None, "any").rotate("redis.app")
+    rotated = fleet()
+    both = rotated.text("redis-1", "/etc/redis/users.acl")
+    assert both.count("#") == len(SECRETS) + 1 and hashlib.sha256(password.encode()).hexdigest() in both
+    new = rotated.text("web-1", "/etc/swarmops/redis-app.pass").strip()
+    assert new != password and hashlib.sha256(new.encode()).hexdigest() in both
+    # Redis knows the new one before the first client shows it.
+    assert waves(rotated.plans) == [["redis-1", "redis-2"], ["web-1", "web-2"]]
+
+
+def test_while_the_ca_is_rotated_the_old_one_signs_and_both_are_trusted(fleet) -> None:
+    made = fleet(tls="true")
+    Store.at(None, "any").rotate("tls.ca")
+    rotated = fleet(tls="true")
+    for host, folder, name in (("redis-1", "/etc/redis/tls", "redis"), ("web-1", "/etc/swarmops/tls", "client")):
+        old = made.text(host, f"{folder}/ca.crt")
+        trusted = rotated.text(host, f"{folder}/ca.crt")
+        assert old.strip() in trusted and trusted.count("BEGIN CERTIFICATE") == 2
+        assert made.text(host, f"{folder}/{name}.crt") == rotated.text(host, f"{folder}/{name}.crt")
+    Store.at(None, "any").finish("tls.ca")
+    done = fleet(tls="true")
+    assert old.strip() not in done.text("web-1", "/etc/swarmops/tls/ca.crt")
+    assert done.text("web-1", "/etc/swarmops/tls/client.crt") != made.text("web-1", "/etc/swarmops/tls/client.crt")
+
+
+def test_who_is_behind_nat_goes_through_the_tunnel(fleet) -> None:
+    env = fleet(tls="true").text("web-2", "/etc/swarmops/.env")
+    assert "REDIS_HOST=100.64.7.23\n" in env and "REDIS_PORT=6379\n" in env and "REDIS_TLS" not in env
+    assert "REDIS_HOST=10.99.0.23\n" in fleet(tls="true").text("web-1", "/etc/swarmops/.env")
 
 
 def test_env_has_every_service_once_and_no_password(fleet) -> None:

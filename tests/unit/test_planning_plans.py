@@ -287,6 +287,18 @@ def test_waves_follow_after(small: Planned) -> None:
     assert "the hosts wait for each other: r1 -> w1 -> r1" in small.fault()
 
 
+def test_after_may_hang_on_a_condition(small: Planned) -> None:
+    small.write("distributed.yaml", "version: 1\ninfrastructure: {app: edge, big-store: store}\n")
+    small.role("vars: {turning: false}\nafter: {big-store: turning}\n").role("", "big-store")
+    assert waves(small.plan()) == [["r1", "w1", "w2"]]
+    assert waves(small.plan(extra={"app_turning": True})) == [["r1"], ["w1", "w2"]]
+    small.role("after: {big-stoer: true}\n")
+    assert "there is no role 'big-stoer'" in small.fault()
+    small.role("after: {big-store: facts.cores > 1}\n")
+    small.plan()
+    assert "a role's `after` is decided before any host is asked" in small.lines[0]
+
+
 def test_after_a_role_that_nobody_has(small: Planned) -> None:
     small.role("after: [big-store]\n").role("", "big-store")
     assert "app comes after big-store, and no host has the role big-store" in small.fault()
