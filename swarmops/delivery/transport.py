@@ -28,7 +28,7 @@ USER_TIMEOUT = 20_000  # milliseconds after which unanswered data ends a connect
 
 
 class Unreachable(Exception):
-    """A host could not be logged in to. `kind` is one word: timeout, refused, route, name, banner, key, login."""
+    """A host could not be used. `kind` is one word: timeout, refused, route, name, banner, key, login, channel, slow."""
 
     def __init__(self, kind: str, sentence: str):
         self.kind = kind
@@ -68,13 +68,22 @@ class Transport:
         self.open()
         assert self._connection is not None
         # Paramiko waits for the answer to an exec without end, and a frozen host gives none.
-        watch = threading.Timer(self.timeout, self._connection.transport.close)
+        late = threading.Event()
+
+        def give_up(transport: paramiko.Transport = self._connection.transport) -> None:
+            late.set()
+            transport.close()
+
+        watch = threading.Timer(self.timeout, give_up)
         watch.start()
         try:
             channel = self._connection.transport.open_session(timeout=self.timeout)
             channel.exec_command(command)
             return channel
         except (paramiko.SSHException, EOFError) as e:
+            if late.is_set() or "timeout" in str(e).lower():
+                said = f"{self.access.where} logged us in, but started no command within {self.timeout:g} s"
+                raise Unreachable("slow", said) from None
             said = str(e) or type(e).__name__
             raise Unreachable("channel", f"{self.access.where} logged us in, but starts no command: {said}") from None
         finally:

@@ -245,6 +245,8 @@ def _reach(t: Target, end: Event, spoke: bool) -> Result:
         reason = f"timeout: no answer from {where}: off, cut off, or a firewall drops"
     elif kind == "login" and "time" in reason.lower():
         state, reason = State.UNKNOWN, f"slow: {where} answers, but the login was not done in time"
+    elif kind == "slow":
+        state, reason = State.UNKNOWN, f"slow: {reason}"
     elif status == "timeout":
         state = State.UNKNOWN
         reason = f"timeout: {where} " + ("began to answer and did not end in time" if spoke else "is slow to log in")

@@ -262,6 +262,7 @@ def test_a_dead_tunnel_is_seen_though_every_unit_is_active(fleet: Fleet) -> None
 
 def test_lost_packets_are_no_false_alarm(fleet: Fleet) -> None:
     """F15, a short form of it: at 20 % loss each way no host is ever called down."""
+    wait_for(lambda: fleet.look()[0]["exit"] == 0)  # every tunnel has shaken hands
     for name in NAMES:
         fleet.lab.fault("loss", name, value=20)
     for _ in range(8):

@@ -432,7 +432,8 @@ def test_a_bad_line_is_slow_and_no_more(fleet: Small, kind: str, value: float, h
         assert changed == sorted(f"{h} base/{task}" for h in MESH for task in tasks), changed
         for _ in range(3):
             seen = fleet.health()
-            assert not [why for name, why in seen["bad"].items() if "reach" in name], seen["bad"]
-            assert all(h["state"] in ("OK", "WARNING") for h in seen["hosts"]), seen["bad"]
+            # A login that the losses held up is "slow" (UNKNOWN): the next look says more. It is never "down".
+            assert not [h for h in seen["hosts"] if h["state"] == "CRITICAL"], seen["bad"]
+        until(lambda: fleet.health()["exit"] < 2, 60, "everybody seen, on a bad line")
     finally:
         fleet.lab.heal()
