@@ -104,10 +104,19 @@ def run() -> None:
         sys.stderr.close()
         sys.exit(1)
     except Exception as e:
-        from swarmops.model.faults import InputError
-
-        if not isinstance(e, InputError):
-            raise
-        for line in e.lines():
+        for line in _sentences(e):
             click.echo(line, err=True)
-        sys.exit(2)
+        sys.exit(getattr(e, "exit_code", 2))
+
+
+def _sentences(e: Exception) -> list[str]:
+    """What users are told of it; anything else is a fault of the program, and is raised on."""
+    if type(e).__module__ == "swarmops.runtime.errors":
+        from swarmops.cli._output import one_line
+
+        return [one_line(str(e))]
+    from swarmops.model.faults import InputError
+
+    if not isinstance(e, InputError):
+        raise e
+    return e.lines()

@@ -1,0 +1,57 @@
+"""A real Redis for every test of the runtime. On a laptop without redis-server they are skipped, in CI they fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swarmops.runtime import Runtime
+from swarmops.runtime.op import Op
+from tests.runtime.server import PROGRAM, Server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/runtime/" in item.nodeid:
+            item.add_marker(pytest.mark.runtime)
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if PROGRAM is None and not os.environ.get("CI"):
+        pytest.skip("no redis-server on PATH (apt install redis-server)")
+    with Server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """The shared server, emptied. Do not stop it: start one of your own for that."""
+    with Runtime(shared_server.settings) as rt:
+        rt.run(Op("", ("x",), ("FLUSHALL",)))
+    return shared_server
+
+
+@pytest.fixture
+def rt(server: Server) -> Iterator[Runtime]:
+    """A synchronous runtime on an empty Redis."""
+    with Runtime(server.settings) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Makes servers that the test may kill and stop: own_server(*options)."""
+    made: list[Server] = []
+
+    def make(*options: str, **more: Any) -> Server:
+        made.append(Server(tmp_path / f"redis-{len(made)}", *options, **more))
+        return made[-1].start()
+
+    yield make
+    for one in made:
+        one.close()
