@@ -28,7 +28,10 @@ USER_TIMEOUT = 20_000  # milliseconds after which unanswered data ends a connect
 
 
 class Unreachable(Exception):
-    """A host could not be used. `kind` is one word: timeout, refused, route, name, banner, key, login, channel, slow."""
+    """A host could not be used.
+
+    `kind` is one word: timeout, refused, route, name, banner, key, login, channel, slow.
+    """
 
     def __init__(self, kind: str, sentence: str):
         self.kind = kind

@@ -129,4 +129,5 @@ class Late(Refused):
     code = "LATE"
 
 
-BY_CODE: dict[str, type[Refused]] = {c.code: c for c in (Refused, *Refused.__subclasses__())}
+_REFUSALS: tuple[type[Refused], ...] = (Refused, *Refused.__subclasses__())
+BY_CODE: dict[str, type[Refused]] = {c.code: c for c in _REFUSALS}

@@ -125,7 +125,7 @@ class Runtime(Rooms[Sync]):
         result = self._persist([op], self.settings.patience)[0]
         if isinstance(result, Exception):
             raise result
-        return result  # type: ignore[no-any-return]
+        return result
 
     def run_many(self, ops: Sequence[Op[Any]], patience: float | None = None) -> list[Any]:
         """Carry several out in one flush. Errors are among the results; raises only if nothing can be said of any."""

@@ -86,7 +86,7 @@ def test_a_frozen_redis_is_given_up_after_the_timeout(own_server: Callable[..., 
     with Runtime(server.settings.but(timeout=0.2, patience=0)) as rt:
         rt.run(ping(rt))
         server.stop()
-        with pytest.raises(Unavailable, match="did not answer within 0.2 s"):
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.2 s"):
             rt.run(ping(rt))
         server.go_on()
         assert rt.run(ping(rt))
