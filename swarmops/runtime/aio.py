@@ -21,8 +21,8 @@ from swarmops.runtime.cluster import Place, Slots
 from swarmops.runtime.connect import check_policy, explained, leaves, options
 from swarmops.runtime.errors import SwarmError, Unavailable
 from swarmops.runtime.keys import Keys
-from swarmops.runtime.op import Async, Op
-from swarmops.runtime.packing import commands, lacks_script, results
+from swarmops.runtime.op import Async, Op, command
+from swarmops.runtime.packing import again, commands, lacks_script, results
 from swarmops.runtime.rooms import Rooms
 from swarmops.runtime.settings import Settings
 from swarmops.runtime.sync import HOPELESS
@@ -186,7 +186,7 @@ class AsyncRuntime(Rooms[Async]):
 
     async def connect(self) -> AsyncRuntime:
         """Make sure that Redis answers now. Raises Unavailable or Misconfigured, within the connect timeout."""
-        result = (await self._persist([Op("", (self.keys.registry(),), ("PING",))], 0))[0]
+        result = (await self._persist([command(self.keys.registry(), "PING")], 0))[0]
         if isinstance(result, Exception):
             raise result
         return self
@@ -211,7 +211,7 @@ class AsyncRuntime(Rooms[Async]):
             try:
                 found = await self._once(ops)
                 worst = next((r for r in found if isinstance(r, Unavailable)), None)
-                if worst is None or not all(_again(op, r) for op, r in zip(ops, found)):
+                if worst is None or not all(again(op, r) for op, r in zip(ops, found)):
                     return found
             except Unavailable as e:
                 if not e.unsent and not all(op.safe for op in ops):
@@ -266,10 +266,6 @@ class AsyncRuntime(Rooms[Async]):
             assert self._slots is not None
             self._slots.forget()
         return result
-
-
-def _again(op: Op[Any], result: Any) -> bool:
-    return isinstance(result, Unavailable) and (result.unsent or op.safe)
 
 
 def _joined(batch: list[Waiting]) -> list[tuple[Op[Any], list[Waiting]]]:

@@ -61,6 +61,11 @@ class Op(Generic[T]):
     items: tuple[tuple[Arg, ...], ...] = ()
 
 
+def command(key: str, *args: Arg, safe: bool = False) -> Op[Any]:
+    """A plain Redis command. `key` is one that it works on, or any on the node that shall carry it out."""
+    return Op("", (key,), args, safe=safe)
+
+
 class Executor(Protocol):
     """What a room needs of its runtime."""
 

@@ -9,7 +9,7 @@ from redis import exceptions as rx
 
 from swarmops.runtime import scripts
 from swarmops.runtime.connect import answered, code_of
-from swarmops.runtime.errors import NotReplicated
+from swarmops.runtime.errors import NotReplicated, Unavailable
 from swarmops.runtime.op import Op
 from swarmops.runtime.settings import Settings
 
@@ -36,6 +36,11 @@ def commands(ops: Sequence[Op[Any]], settings: Settings) -> list[tuple[Any, ...]
 
 def lacks_script(reply: Any) -> bool:
     return isinstance(reply, rx.ResponseError) and code_of(reply)[0] == "NOSCRIPT"
+
+
+def again(op: Op[Any], result: Any) -> bool:
+    """This may be tried again: it did not run, or doing it twice does no harm."""
+    return isinstance(result, Unavailable) and (result.unsent or op.safe)
 
 
 def results(ops: Sequence[Op[Any]], replies: Sequence[Any], settings: Settings) -> list[Any]:

@@ -17,8 +17,8 @@ from swarmops.runtime.cluster import Slots
 from swarmops.runtime.connect import check_policy, explained, leaves, pool
 from swarmops.runtime.errors import SwarmError, Unavailable
 from swarmops.runtime.keys import Keys
-from swarmops.runtime.op import Op, Sync
-from swarmops.runtime.packing import commands, lacks_script, results
+from swarmops.runtime.op import Op, Sync, command
+from swarmops.runtime.packing import again, commands, lacks_script, results
 from swarmops.runtime.rooms import Rooms
 from swarmops.runtime.settings import Settings
 
@@ -133,7 +133,7 @@ class Runtime(Rooms[Sync]):
 
     def connect(self) -> Runtime:
         """Make sure that Redis answers now. Raises Unavailable or Misconfigured, within the connect timeout."""
-        result = self._persist([Op("", (self.keys.registry(),), ("PING",))], 0)[0]
+        result = self._persist([command(self.keys.registry(), "PING")], 0)[0]
         if isinstance(result, Exception):
             raise result
         return self
@@ -158,8 +158,8 @@ class Runtime(Rooms[Sync]):
         while True:
             try:
                 found = self._once(ops)
-                worst = next((r for r in found if isinstance(r, Unavailable) and r.unsent), None)
-                if worst is None or not all(isinstance(r, Unavailable) and r.unsent for r in found):
+                worst = next((r for r in found if isinstance(r, Unavailable)), None)
+                if worst is None or not all(again(op, r) for op, r in zip(ops, found)):
                     return found
             except Unavailable as e:
                 if not e.unsent and not all(op.safe for op in ops):

@@ -24,6 +24,7 @@ class Server:
         self.folder, self.port = folder, port or free_port()
         self.program = program or PROGRAM or "redis-server"
         self.options = options or ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
+        self.config: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -35,7 +36,16 @@ class Server:
         return Settings(port=self.port)
 
     def start(self) -> Server:
-        argv = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        argv = [
+            self.program,
+            *([str(self.config)] if self.config else []),
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder),
+        ]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen([*argv, "--loglevel", "warning", *self.options], stdout=log, stderr=log)
         self.wait()
