@@ -91,7 +91,8 @@ def _work(rt: Runtime, report: Report) -> None:
     rt.run(command(key, "SET", key, value, "PX", 5000))
     if rt.run(command(key, "GET", key)) != value.encode():
         report.faults.append("what was written is not what was read")
-    rt.run(Op[int]("ping", (key,)))
+    script: Op[int] = Op("ping", (key,))
+    rt.run(script)
     rt.run(command(key, "DEL", key))
 
 
