@@ -1,12 +1,13 @@
 """The floor: redis-py streams by hand, as little as a queue can be. Same command line as ours.py.
 
-One field of JSON a task, XADD; workers XREADGROUP 100, XADD the results and XACK in one pipeline; no lease, no retry, no
-priority, no idempotency, no waiting by id. `trip` is RPUSH and BLPOP there and back between two processes.
+One field of JSON a task, XADD; workers XREADGROUP 100, XADD the results and XACK in one pipeline; no lease, no retry,
+no priority, no idempotency, no waiting by id. `trip` is RPUSH and BLPOP there and back between two processes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -68,10 +69,8 @@ def echo(r: redis.Redis, n: int) -> dict[str, Any]:
 
 
 def worker(r: redis.Redis, n: int) -> dict[str, Any]:
-    try:
+    with contextlib.suppress(redis.ResponseError):
         r.xgroup_create("floor", "g", "0", mkstream=True)
-    except redis.ResponseError:
-        pass
     me = f"w{os.getpid()}"
     while True:
         got = r.xreadgroup("g", me, {"floor": ">"}, count=BATCH, block=1000)

@@ -235,7 +235,11 @@ def arq_peer() -> Peer:
 
         def worker(self) -> None:
             Worker(
-                functions=[func(noop, name="noop"), func(end, name="end")], redis_settings=settings, max_jobs=100, poll_delay=0.002, handle_signals=False
+                functions=[func(noop, name="noop"), func(end, name="end")],
+                redis_settings=settings,
+                max_jobs=100,
+                poll_delay=0.002,
+                handle_signals=False,
             ).run()
 
     return It()

@@ -132,7 +132,9 @@ def _until_end(redis: Redis) -> float:
 def table(rows: dict[str, dict[str, float]]) -> str:
     lines = ["| | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
     for name, row in rows.items():
-        cells = [f"{row[c]:,.2f}" if c in row and "trip" in c else f"{row[c]:,.0f}" if c in row else "-" for c in COLUMNS]
+        cells = [
+            f"{row[c]:,.2f}" if c in row and "trip" in c else f"{row[c]:,.0f}" if c in row else "-" for c in COLUMNS
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,0 +1,13 @@
+-- agent_sweep: the dead leave every index at once. args: how many at most
+-- key agents  ZSET    id -> ms of its last beat
+-- key due     ZSET    id -> ms when it is dead unless it beats
+-- key roster  HASH    id -> line (see agent_index.lua)
+-- key load    HASH    id -> open tasks; no field for none
+-- key events  STREAM  about 10000
+-- key stats   HASH    counters
+-- family cap       SET  {reg}:cap:<capability>: ids
+-- family children  SET  {reg}:children:<parent>: ids
+-- include registry
+-- include agent_index
+-- -> the ids that are gone
+return sweep(clock(), ARGV[1])
