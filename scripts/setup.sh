@@ -9,7 +9,7 @@ extra=""
 # What each program is for, and the Debian package that has it.
 wanted="systemd-nspawn:systemd-container debootstrap:debootstrap nft:nftables wg:wireguard-tools
 wireguard-go:wireguard-go ip:iproute2 ssh-keygen:openssh-client sshd:openssh-server redis-server:redis-server
-dpkg-scanpackages:dpkg-dev"
+dpkg-scanpackages:dpkg-dev age:age"
 PATH="$PATH:/usr/sbin:/sbin"
 lacking=""
 for pair in $wanted; do

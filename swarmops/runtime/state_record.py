@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from swarmops.runtime.errors import Corrupt, Invalid, NotFound
+from swarmops.runtime.keys import Keys
 from swarmops.runtime.wire import LIMIT, dumps, loads
 
 WORTH = 1024  # bytes below which compressing is not tried
@@ -140,6 +141,11 @@ def label_of(value: object, path: str, most: int = 120) -> str:
     if not isinstance(value, str) or len(value) > most or not value.isprintable():
         raise Invalid(path, f"{str(value)[:40]!r} is not a line of at most {most} characters")
     return value
+
+
+def regs(keys: Keys, parts: str, of: str = "") -> tuple[str, ...]:
+    """Registry keys of the parts, which are words; `of` is whose they are."""
+    return tuple([keys.registry(part, of) if of else keys.registry(part) for part in parts.split()])
 
 
 def term_of(term: int | None) -> str:

@@ -22,9 +22,11 @@ local able = {}
 for from = 1, #ids, 1000 do
   local some = {unpack(ids, from, math.min(from + 999, #ids))}
   local due, open = redis.call('ZMSCORE', k_due, unpack(some)), redis.call('HMGET', k_load, unpack(some))
-  for i, id in ipairs(some) do
-    if tonumber(due[i]) > now then
-      able[#able + 1] = {id = id, open = tonumber(open[i] or 0), due = tonumber(due[i]), more = 0}
+  for i, line in ipairs(redis.call('HMGET', k_roster, unpack(some))) do
+    local left = due[i] - now
+    if left > 0 then
+      local suspect, dead = line:match('^%S+ (%S+) (%S+) ')
+      able[#able + 1] = {id = some[i], open = tonumber(open[i] or 0), late = left <= dead - suspect}
     end
   end
 end
@@ -32,37 +34,24 @@ if #able == 0 then
   return redis.error_reply('NOTFOUND no live agent' .. (#ARGV > 1 and ' with ' .. table.concat(ARGV, ', ', 2) or ''))
 end
 local function before(a, b)
-  if a.open ~= b.open then
+  if a.late ~= b.late then
+    return b.late
+  elseif a.open ~= b.open then
     return a.open < b.open
   end
   return a.id < b.id
 end
 table.sort(able, before)
-local function late(one)
-  if one.late == nil then
-    local suspect, dead = redis.call('HGET', k_roster, one.id):match('^%S+ (%S+) (%S+) ')
-    one.late = one.due - dead + suspect <= now
-  end
-  return one.late
-end
-local first = 1
-local doubtful = {}
-while able[first] and late(able[first]) do
-  doubtful[#doubtful + 1] = able[first]
-  first = first + 1
-end
-if not able[first] then
-  able, first = doubtful, 1
-end
 local found = {}
-while #found < want do
-  local one = able[first]
-  found[#found + 1] = one.id
-  one.open, one.more = one.open + 1, one.more + 1
-  local at = first
-  while able[at + 1] and (before(able[at + 1], one)) do
+for i = 1, want do
+  local one, at = able[1], 1
+  found[i] = one.id
+  one.open = one.open + 1
+  redis.call('HINCRBY', k_load, one.id, 1)
+  while able[at + 1] and before(able[at + 1], one) do
     able[at] = able[at + 1]
     at = at + 1
   end
   able[at] = one
 end
+return found

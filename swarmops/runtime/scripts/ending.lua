@@ -48,7 +48,7 @@ local function keep(id, workflow)
   end
 end
 
--- status: done dead cancelled expired stopped. body: `"result":...` or `"error":...`, the rest of the JSON object.
+-- status: done dead cancelled expired stopped spoilt. body: `"result":...` or `"error":...`, the rest of the JSON object.
 local function close(id, status, kind, submitted, workflow, body, attempt, worker, since)
   local text = '{"status":"' .. status .. '","type":"' .. kind .. '",' .. body .. ',"attempt":' .. (attempt or 0)
   if worker then text = text .. ',"worker":"' .. worker .. '","started":' .. since end
@@ -132,7 +132,9 @@ local function go_back(id, record, alone)
 end
 
 local function died(id, record, attempt, worker, since)
-  local n = call('HINCRBY', base .. 'deaths', id, 1)
+  local n = 1 + string.match(call('HGET', base .. 'deaths', id) or '0', '^%d+')
+  call('HSET', base .. 'deaths', id, n .. ' ' .. now)
+  suspects = true
   if n >= conf.deaths then
     abandon(id, record, 'dead', '"its worker died ' .. n .. ' times"', attempt, worker, since)
   else
@@ -175,7 +177,8 @@ end
 
 local HASHES = { 'attempts', 'fails', 'deaths', 'progress', 'par' }
 local EVENTS = { done = 'task.done', dead = 'task.dead', cancelled = 'task.cancelled', expired = 'task.expired',
-  stopped = 'task.stopped', failed = 'task.retried', orphaned = 'task.orphaned', released = 'task.released' }
+  stopped = 'task.stopped', failed = 'task.retried', orphaned = 'task.orphaned', released = 'task.released',
+  spoilt = 'task.spoilt', submitted = 'task.submitted' }
 
 local function settle()
   variadic('HDEL', base .. 'held', unheld)

@@ -14,15 +14,14 @@
 -- family snapshot    HASH  snapshot:<name>
 -- family checkpoints ZSET  checkpoints:<name>, at most 20
 -- family checkpoint  HASH  checkpoint:<name>
--- include state_fence
+-- include registry
 -- include state_life
 -- include snapshot_keep
 local token, interval, ttl, most, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local stale = fenced(token)
+local stale = token ~= '' and fence(k_leader, k_term, token)
 if stale then return stale end
 local root = string.match(k_due, '^(.*:)')
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local now = clock()
 
 local function snapshot(name, state)
   local order, kept = root .. 'snapshots:' .. name, root .. 'snapshot:' .. name
@@ -33,8 +32,8 @@ local function snapshot(name, state)
   local id = 'auto-' .. s[1] .. '-' .. now
   mark = { id = id, label = 'auto', v = tonumber(s[1]), at = now, by = s[4] or '', size = #(s[2] or ''), sum = s[3] or '' }
   keep(order, kept, limit, mark, s[2] or '')
-  redis.call('XADD', k_events, 'MAXLEN', '~', 10000, '*', 'what', 'snapshot.taken', 'id', name, 'mark', id, 'label', 'auto')
-  redis.call('HINCRBY', k_stats, 'snapshots_taken', 1)
+  note('snapshot.taken', name, 'mark', id, 'label', 'auto')
+  count('snapshots_taken')
   return true
 end
 

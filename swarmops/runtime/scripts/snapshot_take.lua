@@ -7,11 +7,11 @@
 -- key leader    STRING  JSON id, term
 -- key events    STREAM  about 10000
 -- key stats     HASH    counters
--- include state_fence
+-- include registry
 -- include snapshot_keep
 local kind, name, id, label, by, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local token, data, sum = ARGV[7], ARGV[8], ARGV[9]
-local stale = fenced(token)
+local stale = token ~= '' and fence(k_leader, k_term, token)
 if stale then return stale end
 local there = redis.call('HGET', k_kept, id .. '.m')
 if there then return there end
@@ -20,12 +20,10 @@ if sum == '' then
   if not s[1] then return redis.error_reply('NOTFOUND there is no state ' .. name) end
   data, sum = s[2] or '', s[3] or ''
 end
-local t = redis.call('TIME')
-local mark = { id = id, label = label, v = tonumber(s[1]) or 0, at = t[1] * 1000 + math.floor(t[2] / 1000), by = by,
-  size = #data, sum = sum }
+local mark = { id = id, label = label, v = tonumber(s[1]) or 0, at = clock(), by = by, size = #data, sum = sum }
 keep(k_order, k_kept, limit, mark, data)
 redis.call('PERSIST', k_order)
 redis.call('PERSIST', k_kept)
-redis.call('XADD', k_events, 'MAXLEN', '~', 10000, '*', 'what', kind .. '.taken', 'id', name, 'mark', id, 'label', label)
-redis.call('HINCRBY', k_stats, kind .. 's_taken', 1)
+note(kind .. '.taken', name, 'mark', id, 'label', label)
+count(kind .. 's_taken')
 return cjson.encode(mark)

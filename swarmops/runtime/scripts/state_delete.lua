@@ -10,9 +10,9 @@
 -- key term          STRING  the newest fencing token
 -- key leader        STRING  JSON id, term
 -- key events        STREAM  about 10000
--- include state_fence
+-- include registry
 local name, expected, token = ARGV[1], ARGV[2], ARGV[3]
-local stale = fenced(token)
+local stale = token ~= '' and fence(k_leader, k_term, token)
 if stale then return stale end
 local v = redis.call('HGET', k_state, 'v')
 if expected ~= '' and v and v ~= expected then
@@ -22,5 +22,5 @@ local gone = redis.call('DEL', k_state, k_snapshots, k_snapshot, k_checkpoints, 
 redis.call('ZREM', k_states, name)
 redis.call('ZREM', k_due, name)
 if gone == 0 then return 0 end
-redis.call('XADD', k_events, 'MAXLEN', '~', 10000, '*', 'what', 'state.deleted', 'id', name, 'version', v or 'none')
+note('state.deleted', name, 'version', v or 'none')
 return 1

@@ -9,11 +9,11 @@
 -- key leader    STRING  JSON id, term
 -- key events    STREAM  about 10000
 -- key stats     HASH    counters
--- include state_fence
+-- include registry
 -- include state_life
 local name, expected, write, data, sum = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local by, ttl, dead_ttl, interval, token, from = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local stale = fenced(token)
+local stale = token ~= '' and fence(k_leader, k_term, token)
 if stale then return stale end
 local old = redis.call('HMGET', k_state, 'v', 'w')
 local done = string.match(',' .. (old[2] or ''), ',' .. write .. '=(%d+)')
@@ -22,8 +22,7 @@ if (old[1] or '') ~= expected then
   return redis.error_reply('CONFLICT state ' .. name .. ' has version ' .. (old[1] or 'none') .. ', you expected '
     .. (expected == '' and 'none' or expected))
 end
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local now = clock()
 local v = (tonumber(old[1]) or 0) + 1
 local writes, kept = { write .. '=' .. v }, old[2] or ''
 for w in string.gmatch(kept, '[^,]+') do
@@ -35,7 +34,6 @@ redis.call('ZADD', k_states, now, name)
 redis.call('ZADD', k_due, 'NX', now + interval, name)
 if ttl == '' and life(k_swarm, name) == 'dead' then ttl = dead_ttl end
 if ttl == '' then redis.call('PERSIST', k_state) else redis.call('PEXPIRE', k_state, ttl) end
-redis.call('XADD', k_events, 'MAXLEN', '~', 10000, '*', 'what', from == '' and 'state.saved' or 'state.restored',
-  'id', name, 'version', v, 'by', by, 'from', from)
-redis.call('HINCRBY', k_stats, 'state_saved', 1)
+note(from == '' and 'state.saved' or 'state.restored', name, 'version', v, 'by', by, 'from', from)
+count('state_saved')
 return v

@@ -19,7 +19,7 @@
 -- key alone     HASH    worker -> the suspect task it runs alone
 -- key attempts  HASH    id -> claims so far: the fencing token
 -- key fails     HASH    id -> failures so far, and the last error
--- key deaths    HASH    id -> workers that died while they held it
+-- key deaths    HASH    id -> workers that died while they held it, and when the last one did
 -- key progress  HASH    id -> what its worker said last
 -- key fin       LIST    ms:id of outcomes, oldest first
 -- key dead      ZSET    id -> when it was given up; its record stays in task
@@ -36,6 +36,7 @@
 -- include queue
 -- include ending
 -- include taking
+-- include posting
 local worker, lease, want = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 call('HDEL', k_held, '') -- lets everything pass when memory is full: this call frees some
 local at = 6

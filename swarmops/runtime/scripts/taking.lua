@@ -27,7 +27,7 @@ local function why_not(id, attempt, worker)
   return 'it is held by ' .. string.match(call('HGET', k_held, id), '^%S+')
 end
 
-function take_results(worker, first, n, refused)
+local function take_results(worker, first, n, refused)
   local ids, sums, waited, ran, timed = {}, {}, 0, 0, call('ZCARD', k_timers) > 0
   for i = 1, n do ids[i] = ARGV[first + (i - 1) * 4] end
   local held, records = {}, {}
@@ -77,7 +77,7 @@ function take_results(worker, first, n, refused)
   count('results_refused', #refused / 2)
 end
 
-function take_back(worker, ids)
+local function take_back(worker, ids)
   for _, id in ipairs(ids) do
     local held = call('HGET', k_held, id)
     if held and string.match(held, '^%S+') == worker then
@@ -89,7 +89,7 @@ function take_back(worker, ids)
 end
 
 -- Ids that these workers hold. Looks through all that run: only when something is wrong.
-function held_by(workers, most)
+local function held_by(workers, most)
   local ids, holds, cursor = {}, {}, '0'
   repeat
     local page = call('HSCAN', k_held, cursor, 'COUNT', 1000)
@@ -105,7 +105,7 @@ function held_by(workers, most)
 end
 
 -- Takes up to 1000 tasks from workers whose lease has ended.
-function reap()
+local function reap()
   local late = call('ZRANGEBYSCORE', k_alive, '-inf', now - 1, 'LIMIT', 0, 20)
   if #late == 0 then return end
   local silent, lost = {}, {}
@@ -141,7 +141,7 @@ local function expire(id, record)
 end
 
 -- Up to 1000 timers that are due.
-function due()
+local function due()
   local list = call('ZRANGEBYSCORE', k_timers, '-inf', now, 'LIMIT', 0, CHUNK)
   if #list == 0 then return end
   call('ZREM', k_timers, unpack(list))
@@ -176,7 +176,9 @@ end
 -- Up to `want` of the first ready tasks of these lanes.
 local function pick(lanes, want)
   local ids = {}
-  if #lanes == 1 then
+  if #lanes == 0 then
+    return ids
+  elseif #lanes == 1 then
     local list = call('ZPOPMIN', base .. 'ready:' .. lanes[1], want)
     for i = 1, #list, 2 do ids[#ids + 1] = list[i] end
   else
@@ -205,6 +207,17 @@ local function pick(lanes, want)
   return ids
 end
 
+-- Lanes whose first task has waited for an empty worker for half a minute: a busy one may have it.
+local function overdue(lanes)
+  local late = {}
+  for _, lane in ipairs(lanes) do
+    local id = call('ZRANGE', base .. 'ready:' .. lane, 0, 0)[1]
+    local death = id and call('HGET', k_deaths, id)
+    if not death or now - string.match(death, '%d+$') > 30000 then late[#late + 1] = lane end
+  end
+  return late
+end
+
 -- Which tasks this worker gets. What may have killed its worker runs alone: nothing else is held with it.
 local function choose(worker, want, capabilities)
   if suspects and call('HEXISTS', k_alone, worker) == 1 then return {}, false end
@@ -218,23 +231,27 @@ local function choose(worker, want, capabilities)
     end
   end
   if #doubtful > 0 then
-    local oldest = 0
-    if call('HEXISTS', k_load, worker) == 1 then -- not empty: after half a minute it may have it all the same
-      oldest = tonumber(call('HGET', k_stats, 'suspect_ms') or 0)
-    end
-    if now - oldest > 30000 then
-      local ids = pick(doubtful, 1)
-      if #ids > 0 then
-        call('HSET', k_stats, 'suspect_ms', now)
-        return ids, true
-      end
-    end
+    local busy = call('HEXISTS', k_load, worker) == 1
+    local ids = pick(busy and overdue(doubtful) or doubtful, 1)
+    if #ids > 0 then return ids, true end
   end
-  if #lanes == 0 then return {}, false end
   return pick(lanes, want), false
 end
 
-function claim(worker, want, capabilities)
+local function outcomes_of_parents(ids)
+  local found = {}
+  if call('HLEN', k_par) == 0 then return found end
+  for _, id in ipairs(ids) do
+    for parent in string.gmatch(call('HGET', k_par, id) or '', '%S+') do
+      found[#found + 1] = id
+      found[#found + 1] = parent
+      found[#found + 1] = call('HGET', k_out, parent) or ''
+    end
+  end
+  return found
+end
+
+local function claim(worker, want, capabilities)
   local ids, alone = choose(worker, want, capabilities)
   if #ids == 0 then return {}, {} end
   local claimed, holds, numbers, timers, mine = {}, {}, {}, {}, {}
@@ -273,17 +290,4 @@ function claim(worker, want, capabilities)
   count('tasks_distributed', #mine)
   event('task.claimed', mine, 'by', worker)
   return claimed, outcomes_of_parents(mine)
-end
-
-function outcomes_of_parents(ids)
-  local found = {}
-  if call('HLEN', k_par) == 0 then return found end
-  for _, id in ipairs(ids) do
-    for parent in string.gmatch(call('HGET', k_par, id) or '', '%S+') do
-      found[#found + 1] = id
-      found[#found + 1] = parent
-      found[#found + 1] = call('HGET', k_out, parent) or ''
-    end
-  end
-  return found
 end

@@ -1,0 +1,270 @@
+"""What tasks look like: as their users know them, and as they lie in Redis (see scripts/queue.lua)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from swarmops.runtime import wire
+from swarmops.runtime.errors import Invalid, Refused, SwarmError
+from swarmops.runtime.ids import name, names, new_id, number
+
+STATUSES = ("waiting", "delayed", "ready", "running", "done", "dead", "cancelled", "expired", "stopped", "spoilt")
+ENDED = STATUSES[4:]
+YEAR = 31_536_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """A task to submit. priority 0 to 9, higher first; needs: capabilities a worker must have; times are seconds.
+
+    delay: not before; expires: not begun by then, it ends as expired; timeout: for one attempt; backoff: before the
+    first of `retries`, then twice as long each time. The id makes submitting it twice the same as once.
+    """
+
+    kind: str
+    args: Any = None
+    id: str | None = None
+    priority: int = 5
+    needs: tuple[str, ...] = ()
+    delay: float = 0.0
+    expires: float | None = None
+    timeout: float | None = None
+    retries: int = 3
+    backoff: float = 1.0
+    meta: Mapping[str, Any] | None = None
+
+
+class Submitted(NamedTuple):
+    """new: False when a task of this id was there already, which is left as it is."""
+
+    id: str
+    new: bool
+
+
+class Parent(NamedTuple):
+    """How a task ended that another one waited for."""
+
+    status: str
+    result: Any
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task to carry out now. args: JSON; attempt: goes with the outcome; fault: it cannot be read, fail it."""
+
+    id: str
+    attempt: int
+    kind: str
+    args: bytes
+    timeout_ms: int = 0
+    workflow: str = ""
+    priority: int = 5
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    parents: Mapping[str, Parent] = field(default_factory=dict)
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt: a result (JSON), or an error, after which it is tried again unless `retry` is off."""
+
+    id: str
+    attempt: int
+    result: bytes = b"null"
+    error: str | None = None
+    retry: bool = True
+
+    @classmethod
+    def done(cls, claim: Claim, value: Any = None) -> Outcome:
+        """Raises Invalid for what JSON cannot hold, TooLarge over 1 MiB."""
+        return cls(claim.id, claim.attempt, wire.dumps(value, "result"))
+
+    @classmethod
+    def failed(cls, claim: Claim, error: BaseException | str, retry: bool = True) -> Outcome:
+        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        return cls(claim.id, claim.attempt, error=text[:10_000], retry=retry)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Answer to a step. refused: (id, why) of outcomes that came too late; lost: ids this worker holds no more;
+    strays: ids it holds without knowing, since an answer was lost on the way (give them back by `released`);
+    next_due_ms: until a timer is due, -1 for none."""
+
+    tasks: list[Claim]
+    refused: list[tuple[str, str]]
+    lost: list[str]
+    strays: list[str]
+    next_due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that is known of a task. Times are ms of Redis' clock, 0: not yet. error: of the last attempt."""
+
+    id: str
+    status: str
+    kind: str
+    args: Any = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 5
+    needs: tuple[str, ...] = ()
+    attempt: int = 0
+    failures: int = 0
+    deaths: int = 0
+    worker: str = ""
+    workflow: str = ""
+    result: Any = None
+    error: str | None = None
+    progress: Mapping[str, Any] | None = None
+    submitted_ms: int = 0
+    started_ms: int = 0
+    ended_ms: int = 0
+    due_ms: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full a queue is. blocked: wait for other tasks; oldest_ms: how long the next ready task has waited."""
+
+    queue: str
+    ready: int
+    delayed: int
+    running: int
+    blocked: int
+    dead: int
+    limit: int
+    oldest_ms: int
+    workers: int
+    posted: int
+    lanes: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class TaskFailed(SwarmError):
+    """A task that was waited for ended without a result. `status`: dead, cancelled, expired, stopped or spoilt."""
+
+    def __init__(self, id: str, status: str, error: str):
+        self.id, self.status, self.error = id, status, error
+        super().__init__(f"task {id} is {status}: {error}")
+
+
+@lru_cache(4096)
+def _head(
+    kind: str, priority: int, needs: tuple[str, ...], delay: float, expires: float | None, timeout: float | None,
+    retries: int, backoff: float, workflow: str,
+) -> tuple[str, bytes, int]:  # fmt: skip
+    """The record up to where its args begin, checked; where that is without a meta."""
+    name(kind, "kind")
+    if not isinstance(priority, int):
+        raise Invalid("priority", f"{str(priority)[:80]!r} is not a whole number from 0 to 9")
+    number(priority, "priority", 0, 9)
+    lane = ",".join(names(needs, "needs")) if needs else ""
+    for value, path in ((delay, "delay"), (backoff, "backoff")):
+        number(value, path, 0, YEAR)
+    for limit, path in ((expires, "expires"), (timeout, "timeout")):
+        if limit is not None:
+            number(limit, path, 0.001, YEAR)
+    if not isinstance(retries, int):
+        raise Invalid("retries", f"{str(retries)[:80]!r} is not a whole number from 0 to 1000")
+    number(retries, "retries", 0, 1000)
+    if workflow:
+        name(workflow, "workflow")
+    times = f"{round(delay * 1000)}|{round((expires or 0) * 1000)}"
+    head = (
+        f"{times}|{lane}|{priority}|{retries}|{round((timeout or 0) * 1000)}|{round(backoff * 1000)}|{workflow}|{kind}|"
+    )
+    body = f'{{"type":"{kind}","args":'
+    return head, f"{head}{len(body)}\n{body}".encode(), len(body)
+
+
+def packed(spec: TaskSpec, workflow: str = "") -> tuple[str, bytes]:
+    """(id, record) as submit.lua takes them: delay and time to live in the place of the two times. Raises Invalid."""
+    task = new_id() if spec.id is None else name(spec.id, "id")
+    try:
+        head, plain, _ = _head(
+            spec.kind, spec.priority, tuple(spec.needs) if not isinstance(spec.needs, str) else spec.needs, spec.delay,
+            spec.expires, spec.timeout, spec.retries, spec.backoff, workflow,
+        )  # fmt: skip
+    except TypeError:
+        raise Invalid("task", "a field has a value of the wrong type") from None
+    args = wire.dumps(spec.args, "args")
+    if not spec.meta:
+        return task, plain + args + b"}"
+    if not isinstance(spec.meta, Mapping):
+        raise Invalid("meta", "is not an object")
+    body = b'{"type":"%s","meta":%s,"args":' % (spec.kind.encode(), wire.dumps(dict(spec.meta), "meta"))
+    return task, b"%s%d\n%s%s}" % (head.encode(), len(body), body, args)
+
+
+def unpacked(record: bytes) -> tuple[list[str], bytes, Mapping[str, Any], str]:
+    """(head fields, args as JSON, meta, what is wrong with it) of a record."""
+    head, _, body = record.partition(b"\n")
+    fields = head.decode().split("|")
+    at = fields[9]
+    if at:
+        start = int(at)
+        meta = {}
+        if start > len(fields[8]) + 18:  # longer than {"type":"...","args":
+            meta = json.loads(body[: start - 8] + b"}")["meta"]
+        return fields, body[start:-1], meta, ""
+    try:
+        posted = wire.loads(body, "posted task")
+        meta = posted.get("meta") if isinstance(posted.get("meta"), dict) else {}
+        return fields, wire.dumps(posted.get("args")), meta, ""
+    except Invalid as e:
+        return fields, b"null", {}, str(e)
+
+
+def parent(outcome: bytes) -> Parent:
+    """Of the JSON in `out`; it may be gone when it was older than the queue keeps outcomes."""
+    if not outcome:
+        return Parent("unknown", None, "its outcome is not kept any more")
+    found = json.loads(outcome.decode("utf-8", "replace"))
+    return Parent(found["status"], found.get("result"), found.get("error"))
+
+
+def value_of(id: str, outcome: bytes) -> Any:
+    """The result, or raises TaskFailed."""
+    found = parent(outcome)
+    if found.status != "done":
+        raise TaskFailed(id, found.status, found.error or "")
+    return found.result
+
+
+def claimed(reply: list[Any], holding: frozenset[str] | None) -> Claimed:
+    """Reads the answer of step.lua."""
+    due, tasks, refused, held, parents, differs = reply
+    family: dict[bytes, dict[str, Parent]] = {}
+    for i in range(0, len(parents), 3):
+        family.setdefault(parents[i], {})[parents[i + 1].decode()] = parent(parents[i + 2])
+    claims = []
+    for i in range(0, len(tasks), 3):
+        f, args, meta, fault = unpacked(tasks[i + 2])
+        claims.append(
+            Claim(tasks[i].decode(), tasks[i + 1], f[8], args, int(f[5]), f[7], int(f[3]), meta,
+                  family.get(tasks[i], {}), fault)
+        )  # fmt: skip
+    no = [(refused[i].decode(), refused[i + 1].decode()) for i in range(0, len(refused), 2)]
+    lost: list[str] = []
+    strays: list[str] = []
+    if differs and holding is not None:
+        there = {h.decode() for h in held} - {c.id for c in claims}
+        lost, strays = sorted(holding - there), sorted(there - holding)
+    return Claimed(claims, no, lost, strays, due)
+
+
+def refused_late(id: str) -> Refused:
+    from swarmops.runtime.errors import Late
+
+    return Late(f"task {id} has not ended in time")

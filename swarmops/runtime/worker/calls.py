@@ -1,0 +1,83 @@
+"""One task run: from a claim's arguments to its outcome. Never raises what a handler raises."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from swarmops.runtime.errors import Invalid
+from swarmops.runtime.tasks import Claim, Outcome
+from swarmops.runtime.wire import dumps
+from swarmops.runtime.worker.handlers import Fatal, Handler, Handlers, Retry
+
+ERROR = 4096  # bytes of an error with its traceback
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_constant).decode
+
+
+def arguments(handler: Handler, args: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What the function is called with. Raises Invalid."""
+    try:
+        value = _decode(args.decode())
+    except (ValueError, RecursionError) as e:
+        raise Invalid("args", f"is not JSON: {str(e)[:200]}") from None
+    if type(value) is dict:
+        return (), value
+    return ((value,) if value is not None else ()), {}
+
+
+def run(handlers: Handlers, claim: Claim, context: Callable[[], Any], call: Callable[..., Any] | None = None) -> Outcome:
+    """Call the handler of `claim`. `context` makes the context if it wants one, `call` calls it (default: directly)."""
+    handler = handlers.tasks.get(claim.kind)
+    if handler is None:
+        return Outcome.failed(claim, handlers.unknown(claim.kind))
+    try:
+        positional, named = arguments(handler, claim.args)
+        if handler.context:
+            named[handler.context] = context()
+        if call is None:
+            value = handler.function(*positional, **named)
+        else:
+            value = call(handler.function, *positional, **named)
+        return Outcome.done(claim, dumps(value, "result"))
+    except BaseException as e:
+        return failure(claim, e)
+
+
+def failure(claim: Claim, e: BaseException) -> Outcome:
+    """The outcome of an exception. Bad arguments and results fail for good, for they would again."""
+    if isinstance(e, Retry):
+        return Outcome.failed(claim, e.reason, after=e.after)
+    if isinstance(e, Fatal):
+        return Outcome.failed(claim, str(e) or "Fatal", retry=False)
+    if isinstance(e, Invalid) and e.path in ("args", "result"):
+        return Outcome.failed(claim, str(e), retry=False)
+    if isinstance(e, TypeError) and _frames(e) <= 1:  # the call itself: the arguments do not fit the function
+        return Outcome.failed(claim, f"TypeError: {e}", retry=False)
+    return Outcome.failed(claim, told(e))
+
+
+def told(e: BaseException) -> str:
+    """`ValueError: no such color`, then its traceback below the worker's own frames, together at most 4 KiB."""
+    try:
+        said = f"{type(e).__name__}: {e}"
+    except Exception:  # its __str__ is broken
+        said = type(e).__name__
+    inner = e.__traceback__.tb_next if e.__traceback__ else None
+    lines = traceback.format_list(traceback.extract_tb(inner, limit=-8))
+    text = "\n".join([said[: ERROR // 2], *(line.rstrip() for line in lines)])
+    return text.encode("utf-8", "replace")[:ERROR].decode("utf-8", "ignore")
+
+
+def _frames(e: BaseException) -> int:
+    n, tb = 0, e.__traceback__
+    while tb is not None:
+        n, tb = n + 1, tb.tb_next
+    return n

