@@ -47,7 +47,7 @@ class Race:
         self.id, self.lease = name(id, "id"), number(lease, "lease", *LEASES)
         self.nonce = new_id()
         self.last: Leadership | None = None
-        self._term, self._until = 0, 0.0
+        self._term, self._until, self._trouble = 0, 0.0, False
 
     @property
     def term(self) -> int:
@@ -60,7 +60,7 @@ class Race:
 
     def answered(self, found: Leadership, asked: float) -> float:
         """Redis answered a campaign begun at `asked`; seconds until the next."""
-        self.last = found
+        self.last, self._trouble = found, False
         if found.leading:
             self._term, self._until = found.term, asked + self.lease * 0.9
             return self.lease / 3
@@ -68,9 +68,12 @@ class Race:
         late = random.uniform(0.005, 0.005 + min(0.1, self.lease / 20))
         return min(self.lease / 3, found.left_ms / 1000 + late)
 
-    def failed(self) -> float:
-        """Redis did not answer; seconds until the next try."""
-        return min(self.lease / 10, 0.25) * random.uniform(0.5, 1.0)
+    def failed(self, e: SwarmError) -> float:
+        """Redis did not answer; seconds until the next try. Only the first failure of a row is logged."""
+        if not self._trouble:
+            log.warning("%s cannot campaign: %s", self.id, e)
+        self._trouble = True
+        return self.lease / 3 if isinstance(e, Refused) else min(self.lease / 10, 0.25) * random.uniform(0.5, 1.0)
 
     def left(self) -> None:
         self._until = 0.0
@@ -126,7 +129,6 @@ class Candidate:
         if self._ended.is_set():
             return
         self._ended.set()
-        term = self.race.term
         self.race.left()
         with self._news:
             self._news.notify_all()
@@ -134,8 +136,8 @@ class Candidate:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join()
         with contextlib.suppress(SwarmError):
-            if term:
-                self._rt.leader.resign(self.race.id, term)
+            if self.race.last and self.race.last.leading:
+                self._rt.leader.resign(self.race.id, self.race.last.term)
         self._rt.close()
 
     def __enter__(self) -> Candidate:
@@ -153,11 +155,12 @@ class Candidate:
             try:
                 found = self._rt.run(op)
             except SwarmError as e:
-                pause = _failure(race, e)
+                pause = race.failed(e)
                 continue
-            if self._ended.is_set():
-                break
             pause = race.answered(found, asked)
+            if self._ended.is_set():
+                race.left()
+                break
             with self._news:
                 self._news.notify_all()
 
@@ -190,7 +193,7 @@ class AsyncCandidate:
         on_lose: Callable[[], Awaitable[Any] | Any] | None = None,
     ):
         self.race = Race(id, rt.settings.lease if lease is None else lease)
-        self._settings = _own(rt.settings, self.race.lease)
+        self._rt = AsyncRuntime(_own(rt.settings, self.race.lease))
         self._on_lead, self._on_lose = on_lead, on_lose
         self._ended, self._news = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -204,7 +207,6 @@ class AsyncCandidate:
         return self.race.term > 0
 
     async def start(self) -> AsyncCandidate:
-        self._rt = AsyncRuntime(self._settings)
         self._tasks = [asyncio.create_task(self._campaign()), asyncio.create_task(self._tell())]
         return self
 
@@ -212,13 +214,12 @@ class AsyncCandidate:
         if self._ended.is_set():
             return
         self._ended.set()
-        term = self.race.term
         self.race.left()
         self._news.set()
         await asyncio.gather(*self._tasks)
         with contextlib.suppress(SwarmError):
-            if term:
-                await self._rt.leader.resign(self.race.id, term)
+            if self.race.last and self.race.last.leading:
+                await self._rt.leader.resign(self.race.id, self.race.last.term)
         await self._rt.close()
 
     async def __aenter__(self) -> AsyncCandidate:
@@ -236,11 +237,12 @@ class AsyncCandidate:
             try:
                 found = await self._rt.run(op)
             except SwarmError as e:
-                pause = _failure(race, e)
+                pause = race.failed(e)
                 continue
-            if self._ended.is_set():
-                break
             pause = race.answered(found, asked)
+            if self._ended.is_set():
+                race.left()
+                break
             self._news.set()
 
     async def _tell(self) -> None:
@@ -257,11 +259,6 @@ class AsyncCandidate:
             if term:
                 told = term
                 await _await(_call(self._on_lead, term))
-
-
-def _failure(race: Race, e: SwarmError) -> float:
-    log.warning("%s cannot campaign: %s", race.id, e)
-    return race.lease / 3 if isinstance(e, Refused) else race.failed()
 
 
 def _call(what: Callable[..., Any] | None, *args: Any) -> Any:

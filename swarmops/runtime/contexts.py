@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -262,7 +261,7 @@ def _unpack(about: Context, n: int, data: bytes | None) -> bytes:
 
 
 def _read_touch(sha: str, reply: list[Any]) -> tuple[Context | None, list[int]]:
-    flat, missing, left = reply
+    flat, missing, expires = reply
     if not flat:
         return None, []
     said = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2])}
@@ -278,7 +277,7 @@ def _read_touch(sha: str, reply: list[Any]) -> tuple[Context | None, list[int]]:
             codec=said["codec"],
             source=said["source"],
             created=int(said["created"]),
-            expires=int(time.time() * 1000) + left,
+            expires=expires,
             sums=said["sums"],
         )
     except (KeyError, ValueError):

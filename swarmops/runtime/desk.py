@@ -5,15 +5,15 @@ from __future__ import annotations
 import heapq
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from swarmops.runtime.envelope import CHANNELS, Envelope, check_type, from_entry, inbox_address
+from swarmops.runtime.envelope import Envelope, check_type, from_entry, inbox_address
 from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, new_id
 from swarmops.runtime.messages import TRIES, VISIBLE, Messages, Place
-from swarmops.runtime.op import Op
+from swarmops.runtime.op import Arg, Op
 
 Handler = Callable[[Any, Envelope], Any]
 BATCH = 64  # messages of one stream in one answer
@@ -63,9 +63,11 @@ class Desk:
 
     # -- who listens to what
 
-    def add(self, address: str, channels: tuple[str, ...]) -> None:
+    def add(self, address: str, channels: Sequence[str]) -> None:
         where = inbox_address(address, "address")
-        for channel in channels:
+        if isinstance(channels, str):
+            raise Invalid("channels", "is not a list of names")
+        for channel in dict.fromkeys(channels):
             self._unjoined.append((name(channel, "channel"), where))
         self._hints.setdefault(where, "0-0")
         self.woken.add(where)
@@ -99,7 +101,7 @@ class Desk:
     def joins(self) -> list[tuple[str, list[str], Op[list[Place]]]]:
         """Channels to join, and who joins them; `joined` gets each answer."""
         wanted: dict[str, list[str]] = {}
-        for channel, address in self._unjoined:
+        for channel, address in list(self._unjoined):
             wanted.setdefault(channel, []).append(address)
         return [(c, who, self.room.join.op(c, *who)) for c, who in wanted.items()]
 
@@ -108,6 +110,8 @@ class Desk:
         for address, place in zip(who, places):
             spots.setdefault(address, Spot(order(place.mark), place, place))
             self._unjoined.remove((channel, address))
+            if address not in self._hints:  # taken away meanwhile
+                spots.pop(address)
 
     def takes(self) -> list[tuple[str, Op[list[Envelope]]]]:
         """Inboxes to look into: those that something came for, and from time to time all, for what is due again."""
@@ -138,28 +142,28 @@ class Desk:
         now = time.monotonic()
         late = now >= self._refresh
         self._refresh = now + REFRESH if late else self._refresh
-        for channel, spots in self.channels.items():
-            moved = {a: s.read for a, s in spots.items() if not s.failing and (late or s.kept != s.read)}
+        for channel, spots in list(self.channels.items()):
+            moved = {a: s.read for a, s in list(spots.items()) if not s.failing and (late or s.kept != s.read)}
             for address in moved:
                 spots[address].kept = spots[address].read
             if moved:
                 ops.append(self.room.seen.op(channel, moved))
         return ops
 
-    def forget_flush(self, ops: list[Op[Any]]) -> None:
-        """A flush that may not have arrived: the places are sent again, inboxes hand out again what they still hold."""
+    def unheard(self) -> None:
+        """A flush may not have arrived: places are said again, and inboxes hand out again what they still hold."""
         self._refresh = 0.0
 
     def wait(self) -> Op[list[tuple[str, list[Any]]]]:
         """Wait for anything new, until something is due again."""
         due = min([self._sweep, *(t for t, _, _ in self._later[:1])]) - time.monotonic()
         ms = max(1, round(min(SLICE, due) * 1000))
-        streams = {self.room.key_of(a): mark for a, mark in self._hints.items()}
-        for channel, spots in self.channels.items():
+        streams = {self.room.key_of(a): mark for a, mark in list(self._hints.items())}
+        for channel, spots in list(self.channels.items()):
             if spots:
-                streams[self.room.key_of(channel=channel)] = min(spots.values(), key=lambda s: s.at).read.mark
+                streams[self.room.key_of(channel=channel)] = min(list(spots.values()), key=lambda s: s.at).read.mark
         streams[self.bell] = self._rung
-        args = ("XREAD", "COUNT", BATCH, "BLOCK", ms, "STREAMS", *streams, *streams.values())
+        args: tuple[Arg, ...] = ("XREAD", "COUNT", BATCH, "BLOCK", ms, "STREAMS", *streams, *streams.values())
         return Op("", (self.bell,), args, _streams, safe=True, block=ms / 1000)
 
     def ring(self) -> list[Op[Any]]:
@@ -174,8 +178,8 @@ class Desk:
     def came(self, streams: list[tuple[str, list[Any]]]) -> list[Delivery]:
         """Messages of channels; inboxes that something came for are woken."""
         found: list[Delivery] = []
-        inboxes = {self.room.key_of(a): a for a in self._hints}
-        channels = {self.room.key_of(channel=c): c for c in self.channels}
+        inboxes = {self.room.key_of(a): a for a in list(self._hints)}
+        channels = {self.room.key_of(channel=c): c for c in list(self.channels)}
         for key, entries in streams:
             if key == self.bell:
                 self._rung = entries[-1][0].decode()
@@ -194,7 +198,7 @@ class Desk:
         except ValueError:  # somebody else wrote it: step over
             envelope = Envelope("", "", "", channel, None, mark=mark.decode())
         found = []
-        for address, spot in self.channels[channel].items():
+        for address, spot in list(self.channels[channel].items()):
             if spot.at >= at:
                 continue
             if envelope.seq > spot.read.seq + 1:
@@ -214,10 +218,8 @@ class Desk:
     # -- what became of it
 
     def wanted(self, delivery: Delivery) -> bool:
-        """False if it was handled before, or nobody waits for it any more; then it is done."""
-        envelope = delivery.envelope
-        late = envelope.expires and time.time() * 1000 > envelope.expires + 60_000
-        if (delivery.address, envelope.id) in self._known or late:
+        """False if it was handled before; then it is done."""
+        if (delivery.address, delivery.envelope.id) in self._known:
             self.done(delivery)
             return False
         return True
@@ -243,7 +245,7 @@ class Desk:
             self.done(delivery)
             return False
         spot.failing.add(envelope.mark)
-        again = Delivery(delivery.address, delivery.channel, retried(envelope))
+        again = replace(delivery, envelope=replace(envelope, retry_count=envelope.retry_count + 1))
         heapq.heappush(self._later, (time.monotonic() + self.visible, id(again), again))
         return True
 
@@ -256,21 +258,6 @@ class Desk:
 def order(mark: str) -> tuple[int, int]:
     ms, _, n = mark.partition("-")
     return int(ms), int(n)
-
-
-def retried(envelope: Envelope) -> Envelope:
-    from dataclasses import replace
-
-    return replace(envelope, retry_count=envelope.retry_count + 1)
-
-
-def check_channels(channels: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    if isinstance(channels, str):
-        raise Invalid("channels", "is not a list of names")
-    return tuple(dict.fromkeys(channels or ()))
-
-
-DEFAULT_CHANNELS = CHANNELS[:1]
 
 
 def _streams(reply: Any) -> list[tuple[str, list[Any]]]:

@@ -181,8 +181,6 @@ class Envelope:
         head: dict[str, Any] = {"id": self.id, "type": self.type, "from": self.sender, "to": self.to, "v": self.version}
         if self.correlation:
             head["correlation"] = self.correlation
-        if self.expires:
-            head["expires"] = self.expires
         if self.asks:
             head["asks"] = True
         return dumps(head, "header", HEADER)
@@ -228,7 +226,7 @@ def from_entry(mark: bytes, fields: list[bytes], tries: int = 1) -> Envelope:
             correlation=str(head.get("correlation", "")),
             retry_count=tries - 1,
             mark=at,
-            expires=int(head.get("expires", 0)),
+            expires=int(held.get(b"x", 0)),
             asks=head.get("asks") is True,
             seq=int(held.get(b"n", 0)),
         )

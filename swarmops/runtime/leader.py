@@ -46,10 +46,9 @@ class Leader(Room[Mode]):
 
     @operation
     def resign(self, id: str, term: int) -> Op[bool]:
-        """Give leadership of `term` up: another may lead at once. Raises Stale or Forbidden if it is not the caller's."""
-        return Op(
-            "leader_resign", self._keys("leader", "term", "events"), (name(id, "id"), _term(term)), bool, safe=True
-        )
+        """Give leadership of `term` up: another may lead at once. Raises Stale or Forbidden if not the caller's."""
+        keys = self._keys("leader", "term", "events")
+        return Op("leader_resign", keys, (name(id, "id"), _term(term)), bool, safe=True)
 
     @operation
     def who(self) -> Op[Leadership | None]:

@@ -91,19 +91,19 @@ class Messages(Room[Mode]):
         sender: str = "",
         id: str = "",
         correlation: str = "",
-        expires: int = 0,
-        answer_ms: int = 0,
+        ttl: float = 0,
+        asks: bool = False,
     ) -> Op[Sent]:
         """Put a message into the inbox `to`, where it stays until acknowledged, also while nobody is there.
 
         Raises NotFound for an address that nobody ever registered or read, Full if its inbox has 1,000 unread ones or
         the sender is too fast (see `retry_after`), Forbidden for somebody else's name, Invalid, TooLarge.
-        expires: ms by Redis' clock. answer_ms: an answer is waited for (see requests.py).
+        ttl: seconds after which nobody wants it (0: never). asks: an answer is waited for so long (see requests.py).
         """
         target, kind, data = inbox_address(to, "to"), check_type(type), self._payload(type, payload)
         id = name(id, "id") if id else new_id()
         correlation = correlation and name(correlation, "correlation")
-        made: Envelope = Envelope(id, kind, self._from(sender), target, None, 0, 1, correlation, 0, "", expires, answer_ms > 0)
+        made: Envelope = Envelope(id, kind, self._from(sender), target, None, correlation=correlation, asks=asks)
         who = target.partition(".")
         keys = (
             self._key("inbox", target),
@@ -112,7 +112,8 @@ class Messages(Room[Mode]):
             self._key("request", id),
             *self._sending(made.sender),
         )
-        args = (target, made.sender, id, made.header, data, _cost(data), answer_ms)
+        number(ttl, "ttl", 0.001 if asks else 0, 7 * 86400)
+        args = (target, made.sender, id, made.header, data, _cost(data), round(ttl * 1000), int(asks))
         return Op(
             "message_send", keys, args, lambda r: Sent(id, target, r[0] == 1, waiting=r[1]), safe=True, durable=True
         )
@@ -144,21 +145,21 @@ class Messages(Room[Mode]):
     def reply(
         self, to: Envelope | str, payload: Any = None, *, error: str = "", sender: str = "", id: str = ""
     ) -> Op[bool]:
-        """Answer a request (its envelope or id), once. `error`: why there is none. Raises Late, Forbidden if not asked."""
+        """Answer a request (its envelope or id), once; `error`: why not. Raises Late, Forbidden if not asked."""
         request = to.id if isinstance(to, Envelope) else name(to, "to")
         asked, caller = (to.to, to.sender) if isinstance(to, Envelope) else ("", "client")
         kind = FAILED if error else RESPONSE
         data: bytes = self._payload(kind, {"error": error} if error else payload)
         made: Envelope = Envelope(id or new_id(), kind, self._from(sender or asked), caller, None, correlation=request)
         keys = (self._key("request", request), self._key("reply", request), self._key("stats"))
-        return Op("message_reply", keys, (made.sender, name(made.id, "id"), made.header, data, request), bool, safe=True)
+        return Op(
+            "message_reply", keys, (made.sender, name(made.id, "id"), made.header, data, request), bool, safe=True
+        )
 
     # -- inboxes
 
     @operation
-    def take(
-        self, inbox: str, count: int = 64, *, visible: float = VISIBLE, tries: int = TRIES
-    ) -> Op[list[Envelope]]:
+    def take(self, inbox: str, count: int = 64, *, visible: float = VISIBLE, tries: int = TRIES) -> Op[list[Envelope]]:
         """Up to `count` messages, which nobody else gets for `visible` seconds. Acknowledge them when handled.
 
         A message taken `tries` times without that goes to the channel `dead`. Entries that are no messages are

@@ -19,13 +19,14 @@ from typing import Any
 from swarmops.runtime.errors import Late, Refused, SwarmError
 from swarmops.runtime.ids import name as checked
 from swarmops.runtime.ids import new_id, number
-from swarmops.runtime.op import Mode, Op, Room, operation
+from swarmops.runtime.op import Arg, Mode, Op, Room, operation
 from swarmops.runtime.recovery_plan import ATTEMPTS, Plan, plan_for, strategy_for
 from swarmops.runtime.snapshots import list_op, read_op
 from swarmops.runtime.state_flow import Steps, flow
 from swarmops.runtime.state_record import label_of, pairs, read_state, regs, seal, term_of, text_of
 
 TIMEOUT = 30.0
+SWARMS = "swarms swarm_due swarm_ended swarm_archive swarm_archived events stats"
 Requeue = Callable[[str, tuple[str, ...]], Any]
 
 
@@ -91,35 +92,47 @@ class Recoveries(Room[Mode]):
     @operation
     def discover_interrupted(self) -> Op[list[Interrupted]]:
         """Swarms that wait for a recovery, by id."""
-        keys = self._status("interrupted", "recovering")
-        return Op("recover_find", keys, (), lambda reply: [_interrupted(r) for r in reply], safe=True)
+        return Op(
+            "recover_find", regs(self.keys, SWARMS), (), lambda reply: [_interrupted(r) for r in reply], safe=True
+        )
 
     @operation
     def take_recovery(
         self, swarm: str, token: str, *, term: int | None = None, by: str = "", reason: str = "", force: bool = False
     ) -> Op[Taken]:
         """The first half of `recover`, for callers that do the rest themselves. Raises Conflict, Illegal, Stale."""
-        keys = regs(self.keys, "swarm", checked(swarm, "swarm")) + self._status("interrupted", "recovering")
-        keys += regs(self.keys, "recovery", swarm) + regs(self.keys, "term leader events")
-        who = (swarm, checked(token, "token"), label_of(by, "by"), term_of(term), label_of(reason, "reason", 400))
-        args = (*who, int(TIMEOUT * 1000), ATTEMPTS, int(force))
-        return Op("recover_take", keys, args, _taken, safe=True)
+        keys = regs(self.keys, f"{SWARMS} term leader") + regs(self.keys, "recovery", checked(swarm, "swarm"))
+        who: tuple[Arg, ...] = (
+            swarm,
+            checked(token, "token"),
+            label_of(by, "by"),
+            term_of(term),
+            label_of(reason, "reason", 400),
+        )
+        return Op("recover_take", keys, who + (int(TIMEOUT * 1000), ATTEMPTS, int(force)), _taken, safe=True)
 
     @operation
     def end_recovery(
         self, swarm: str, token: str, status: str, strategy: str, plan: Plan | None, source: Source, why: str, term: str
     ) -> Op[bool]:
         """The second half. Raises Late, Conflict, Stale; the swarm then belongs to whoever took it meanwhile."""
-        keys = regs(self.keys, "swarm", checked(swarm, "swarm")) + self._status("recovering", status)
-        keys += regs(self.keys, "swarm_beats") + regs(self.keys, "recovery state", swarm)
-        keys += regs(self.keys, "states term leader events stats")
+        keys = regs(self.keys, f"{SWARMS} term leader") + regs(self.keys, "recovery state", checked(swarm, "swarm"))
+        keys += regs(self.keys, "states")
         described = json.dumps(plan.as_dict() if plan else {})
         sure = plan.confidence if plan else 0.0
-        args = (swarm, token, term, status, strategy, source.kind, sure, described, why[:400], source.expected)
-        return Op("recover_done", keys, (*args, source.data, source.sum, source.id), bool, safe=True)
-
-    def _status(self, *statuses: str) -> tuple[str, ...]:
-        return tuple([self.keys.registry("swarm_status", status) for status in statuses])
+        args: tuple[Arg, ...] = (
+            swarm,
+            token,
+            term,
+            status,
+            strategy,
+            source.kind,
+            sure,
+            described,
+            why[:400],
+            source.expected,
+        )
+        return Op("recover_done", keys, args + (source.data, source.sum, source.id), bool, safe=True)
 
     @operation
     def last_recovery(self, swarm: str) -> Op[dict[str, Any]]:

@@ -16,7 +16,7 @@ from swarmops.runtime.checkpoints import Checkpoints
 from swarmops.runtime.errors import Conflict, NotFound
 from swarmops.runtime.ids import name as checked
 from swarmops.runtime.ids import new_id, number
-from swarmops.runtime.op import Mode, Op, operation
+from swarmops.runtime.op import Arg, Mode, Op, operation
 from swarmops.runtime.recovery import Recoveries
 from swarmops.runtime.snapshots import Snapshots
 from swarmops.runtime.state_flow import Steps, flow
@@ -48,11 +48,11 @@ class States(Snapshots[Mode], Checkpoints[Mode], Recoveries[Mode]):
         expected = "" if version is None else int(number(version, "version", 1, 1 << 53))
         dead, interval = int(self.settings.swarm_ttl * 1000), int(self.settings.snapshot_interval * 1000)
         writer, token = label_of(by, "by"), term_of(term)
-        args = (checked(name, "name"), expected, new_id(), data, checksum, writer, end, dead, interval, token)
+        what: tuple[Arg, ...] = (checked(name, "name"), expected, new_id(), data, checksum)
+        how: tuple[Arg, ...] = (writer, end, dead, interval, token, label_of(restored_from, "restored_from"))
         keys = regs(self.keys, "state", name) + regs(self.keys, "states snapshot_due") + regs(self.keys, "swarm", name)
         keys += regs(self.keys, "swarm_archived term leader events stats")
-        source = label_of(restored_from, "restored_from")
-        return Op("state_save", keys, (*args, source), int, safe=True, durable=True)
+        return Op("state_save", keys, what + how, int, safe=True, durable=True)
 
     @operation
     def load(self, name: str) -> Op[State]:

@@ -62,7 +62,7 @@ def checked(steps: Iterable[Step | Mapping[str, Any]]) -> list[Step]:
     found: list[Step] = []
     for i, one in enumerate(given):
         try:
-            found.append(Step.of(one, f"steps[{i}]"))  # type: ignore[arg-type]
+            found.append(Step.of(one, f"steps[{i}]"))
         except Invalid as e:
             faults.append(str(e))
     faults += _names(found)
@@ -150,5 +150,3 @@ def _sorted(steps: list[Step]) -> tuple[list[Step], list[str]]:
 def _near(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
-
-

@@ -1,6 +1,6 @@
 -- context_touch: is this context here, and whole? Then it lives at least ttl longer, all of it equally long.
 -- args: ttl ms (0: what it was stored with)
--- answers: {manifest's fields, numbers of missing chunks, ms left}; three empty ones if there is no manifest
+-- answers: {manifest's fields, numbers of missing chunks, when it expires}; three empty ones if there is no manifest
 -- key manifest  HASH  size, stored, chunks, codec, sums, source, created, ttl; written when all chunks are there
 -- family chunk  STRING  <base>chunk:<n>: a byte for the codec, then at most 256 KiB of content; expires
 local base = string.sub(k_manifest, 1, -9)
@@ -18,4 +18,5 @@ if #missing == 0 then
   end
   if redis.call('PTTL', k_manifest) < ttl then redis.call('PEXPIRE', k_manifest, ttl) end
 end
-return {found, missing, redis.call('PTTL', k_manifest)}
+local clock = redis.call('TIME')
+return {found, missing, clock[1] * 1000 + math.floor(clock[2] / 1000) + redis.call('PTTL', k_manifest)}

@@ -60,7 +60,7 @@ local function take_results(worker, first, n, refused)
         if timed then spent[#spent + 1] = 'x:' .. id end
         local workflow = ''
         if flowing then
-          _, _, _, _, _, _, _, workflow = string.match(call('HGET', k_task, id), RECORD)
+          workflow = select(8, string.match(call('HGET', k_task, id), RECORD))
         end
         close(id, 'done', task_type, submitted, workflow, '"result":' .. payload, attempt, worker, since)
         if linked then ready_children(id) end

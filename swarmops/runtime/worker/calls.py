@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from swarmops.runtime.errors import Invalid
-from swarmops.runtime.tasks import Claim, Outcome
+from swarmops.runtime.taskrecords import Claim, Outcome
 from swarmops.runtime.wire import dumps
 from swarmops.runtime.worker.handlers import Fatal, Handler, Handlers, Retry
 
@@ -22,7 +23,7 @@ def _constant(text: str) -> NoReturn:
 _decode = json.JSONDecoder(parse_constant=_constant).decode
 
 
-def arguments(handler: Handler, args: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(args: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What the function is called with. Raises Invalid."""
     try:
         value = _decode(args.decode())
@@ -33,20 +34,48 @@ def arguments(handler: Handler, args: bytes) -> tuple[tuple[Any, ...], dict[str,
     return ((value,) if value is not None else ()), {}
 
 
-def run(handlers: Handlers, claim: Claim, context: Callable[[], Any], call: Callable[..., Any] | None = None) -> Outcome:
-    """Call the handler of `claim`. `context` makes the context if it wants one, `call` calls it (default: directly)."""
+def prepared(handlers: Handlers, claim: Claim) -> tuple[Handler, tuple[Any, ...], dict[str, Any]] | Outcome:
+    """What to call, or why it cannot be."""
     handler = handlers.tasks.get(claim.kind)
     if handler is None:
         return Outcome.failed(claim, handlers.unknown(claim.kind))
+    if claim.fault:
+        return Outcome.failed(claim, claim.fault, retry=False)
     try:
-        positional, named = arguments(handler, claim.args)
+        return handler, *arguments(claim.args)
+    except Invalid as e:
+        return failure(claim, e)
+
+
+def run(handlers: Handlers, claim: Claim, context: Callable[[], Any]) -> Outcome:
+    """Call the handler of `claim`, a plain function. `context` makes the context if it wants one."""
+    call = prepared(handlers, claim)
+    if isinstance(call, Outcome):
+        return call
+    handler, positional, named = call
+    try:
         if handler.context:
             named[handler.context] = context()
-        if call is None:
-            value = handler.function(*positional, **named)
-        else:
-            value = call(handler.function, *positional, **named)
-        return Outcome.done(claim, dumps(value, "result"))
+        return Outcome(claim.id, claim.attempt, dumps(handler.function(*positional, **named), "result"))
+    except BaseException as e:
+        return failure(claim, e)
+
+
+async def run_coroutine(handlers: Handlers, claim: Claim, context: Callable[[], Any]) -> Outcome:
+    """The same for a coroutine function. Raises CancelledError when the worker cancels it."""
+    call = prepared(handlers, claim)
+    if isinstance(call, Outcome):
+        return call
+    handler, positional, named = call
+    try:
+        if handler.context:
+            named[handler.context] = context()
+        return Outcome(claim.id, claim.attempt, dumps(await handler.function(*positional, **named), "result"))
+    except asyncio.CancelledError as e:
+        me = asyncio.current_task()
+        if me and me.cancelling():
+            raise
+        return failure(claim, e)
     except BaseException as e:
         return failure(claim, e)
 
@@ -54,7 +83,7 @@ def run(handlers: Handlers, claim: Claim, context: Callable[[], Any], call: Call
 def failure(claim: Claim, e: BaseException) -> Outcome:
     """The outcome of an exception. Bad arguments and results fail for good, for they would again."""
     if isinstance(e, Retry):
-        return Outcome.failed(claim, e.reason, after=e.after)
+        return Outcome.failed(claim, e.reason)
     if isinstance(e, Fatal):
         return Outcome.failed(claim, str(e) or "Fatal", retry=False)
     if isinstance(e, Invalid) and e.path in ("args", "result"):

@@ -6,12 +6,10 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from swarmops.runtime.op import Op
-
 if TYPE_CHECKING:
     from swarmops.runtime.aio import AsyncRuntime
     from swarmops.runtime.sync import Runtime
-    from swarmops.runtime.tasks import Claim
+    from swarmops.runtime.taskrecords import Claim
 
 
 class _Facts:
@@ -23,7 +21,7 @@ class _Facts:
 
     @property
     def parents(self) -> dict[str, Any]:
-        return dict(self.claim.parents)
+        return {id: parent.result for id, parent in self.claim.parents.items()}
 
     @property
     def key(self) -> str:
@@ -68,5 +66,4 @@ class AsyncContext(_Facts):
 
     async def progress(self, fraction: float, text: str = "") -> None:
         """Tell how far it is (0 to 1). Raises LeaseLost when the task is no longer this attempt's."""
-        op: Op[Any] = self._runtime.tasks.progress.op(self.id, self.attempt, fraction, text, queue=self.queue)
-        await self._runtime.run(op)
+        await self._runtime.tasks.progress(self.id, self.attempt, fraction, text, queue=self.queue)

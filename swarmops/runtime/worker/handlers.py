@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from swarmops.runtime import ids
 from swarmops.runtime.errors import Invalid
 
 F = TypeVar("F", bound=Callable[..., Any])
 GROUP = "swarmops.tasks"
-KIND = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
 _CONTEXT = re.compile(r"(\w+\.)*(Async)?Context( \| None)?")
 
 
@@ -54,10 +54,9 @@ class Handler:
 
     @classmethod
     def of(cls, name: str, function: Callable[..., Any]) -> Handler:
-        if not KIND.fullmatch(name):
-            raise Invalid("task", f"{name[:80]!r} is no name of a task (letters, digits and . : - _, at most 128)")
+        ids.name(name, "task")
         if not callable(function):
-            raise Invalid(f"task {name}", f"{function!r} cannot be called")
+            raise Invalid(f"task {name}", f"{type(function).__name__} cannot be called")
         call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
         return cls(name, function, _context_of(function), inspect.iscoroutinefunction(call))
 
@@ -136,7 +135,7 @@ class Handlers:
         found = cls()
         if isinstance(given, Mapping):
             for name, function in given.items():
-                found.add(name if isinstance(name, str) else repr(name), function)
+                found.add(name, function)
         elif callable(given):
             found.add(getattr(given, "__name__", type(given).__name__), given)
         else:
@@ -184,7 +183,7 @@ def _load(spec: str) -> Any:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as e:
         if e.name and (module == e.name or module.startswith(e.name + ".")):
-            raise Invalid("handlers", f"there is no module {e.name!r} (looked in {here} and on Python's path)") from None
+            raise Invalid("handlers", f"there is no module {e.name!r} (looked in {here} too)") from None
         raise Invalid("handlers", f"{module} cannot be imported: {e}") from e
     except Exception as e:
         raise Invalid("handlers", f"{module} cannot be imported: {type(e).__name__}: {e}") from e

@@ -12,9 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from swarmops.runtime.errors import SwarmError
 from swarmops.runtime.op import Op
-from swarmops.runtime.tasks import Claim, Claimed, Outcome
+from swarmops.runtime.taskrecords import Claim, Claimed, Outcome
 from swarmops.runtime.worker import calls
 from swarmops.runtime.worker.context import Context
 from swarmops.runtime.worker.outage import log
@@ -42,7 +41,7 @@ class Lane:
         self.hungry = True  # the last claim may have left something: ask again before waiting
         self.turn = 0
         self.over = False
-        self._wait = worker.runtime.tasks.wake_op(worker.queue, worker.caps, WAIT)
+        self._wait = worker.runtime.tasks.idle.op(worker.caps, seconds=WAIT, queue=worker.queue)
         self.start()
 
     def start(self) -> None:
@@ -71,35 +70,37 @@ class Lane:
         self._work(turn)
         if self.turn == turn:
             self.over = True
-            worker.bell.set()
+            worker.bell.put(None)
 
     def _claim(self) -> None:
         with self.lock:
             idle = not (self.hungry or self.busy)
             want = self.pace.want
-            op, sent = self.step(want)
+            op, told = self.step(want)
             found = self.worker.runtime.run_many([self._wait, op] if idle else [op], patience=0)
-            claimed = self.heard(found[-1], sent)
+            claimed = self.heard(found[-1], told)
             self.hungry = len(claimed.tasks) >= want
 
     def _work(self, turn: int) -> None:
-        """Run what was claimed; when the worker stops, hand back what is not begun."""
-        began, n = time.monotonic(), 0
-        while self.todo and not self.worker.stopping:
-            try:
-                claim = self.todo.popleft()
-            except IndexError:  # the heart handed it back
-                break
-            self.since = time.monotonic()
-            self.running = claim
-            outcome = calls.run(self.worker.handlers, claim, self._context)
+        """Run what was claimed; when the worker stops, what is not begun is left in todo."""
+        handlers, n, began = self.worker.handlers, 0, time.monotonic()
+        with self.guard:
+            claim = self._next()
+        while claim:
+            outcome = calls.run(handlers, claim, self._context)
             with self.guard:
                 if self.turn != turn:  # timed out meanwhile: another thread goes on in our place
                     return
-                self.running = self.context = None
                 self.done.append(outcome)
+                claim = self._next()
             n += 1
         self.pace.learn(n, time.monotonic() - began)
+
+    def _next(self) -> Claim | None:
+        self.context = None
+        self.running = self.todo.popleft() if self.todo and not self.worker.stopping else None
+        self.since = time.monotonic()
+        return self.running
 
     def _context(self) -> Context:
         assert self.running
@@ -108,14 +109,17 @@ class Lane:
 
     # -- talking to Redis, with `lock` held
 
-    def step(self, want: int) -> tuple[Op[Claimed], tuple[list[Outcome], list[str]]]:
-        """What to tell Redis, and what must be told again if it does not hear us."""
+    def step(self, want: int) -> tuple[Op[Claimed], tuple[int, int]]:
+        """What to tell Redis, and how much of done and back it will know then."""
         worker = self.worker
-        results, back = list(self.done), list(self.back)
-        holding = len(results) + len(back) + len(self.todo) + (self.running is not None)
+        with self.guard:
+            results, back = list(self.done), list(self.back)
+            holding = [o.id for o in results] + back + [c.id for c in self.todo]
+            if self.running:
+                holding.append(self.running.id)
         op = worker.runtime.tasks.step.op(
             self.name,
-            results=results,
+            results,
             want=want,
             caps=worker.caps,
             lease_ms=worker.lease_ms,
@@ -123,40 +127,42 @@ class Lane:
             released=back,
             holding=holding,
         )
-        return op, (results, back)
+        return op, (len(results), len(back))
 
-    def heard(self, answer: Any, sent: tuple[list[Outcome], list[str]]) -> Claimed:
+    def heard(self, answer: Any, told: tuple[int, int]) -> Claimed:
         """Redis answered. Raises what went wrong; then nothing is forgotten."""
         if isinstance(answer, Exception):
             raise answer
         claimed: Claimed = answer
         self.spoke = time.monotonic()
-        for queue, told in zip((self.done, self.back), sent):
-            for _ in told:
-                queue.popleft()  # type: ignore[attr-defined]
+        with self.guard:
+            for _ in range(told[0]):
+                self.done.popleft()
+            for _ in range(told[1]):
+                self.back.popleft()
+            if claimed.lost:
+                self._forget(set(claimed.lost))
+            self.back.extend(claimed.strays)
+            self.todo.extend(claimed.tasks)
         for id, why in claimed.refused:
             log.warning("the result of %s was refused: %s", id, why)
         self.worker.refused += len(claimed.refused)
-        if claimed.lost or claimed.strays:
-            self._compare(claimed)
-        self.todo.extend(claimed.tasks)
         return claimed
 
-    def _compare(self, claimed: Claimed) -> None:
-        lost = set(claimed.lost)
+    def _forget(self, lost: set[str]) -> None:
+        """These were cancelled, or given to others when our lease had ended."""
         self.todo = deque(c for c in self.todo if c.id not in lost)
+        self.done = deque(o for o in self.done if o.id not in lost)
         if self.running and self.running.id in lost and self.context:
             self.context.cancel()
 
-    # -- what the heart does with a lane whose task takes long, with `lock` held
+    # -- what the heart does with a lane whose task takes long
 
     def hand_back_rest(self) -> None:
         """What is claimed and not begun goes to others."""
-        while self.todo:
-            try:
-                self.back.append(self.todo.pop().id)
-            except IndexError:
-                return
+        with self.guard:
+            self.back.extend(c.id for c in self.todo)
+            self.todo.clear()
 
     def give_up(self, claim: Claim, outcome: Outcome | None) -> bool:
         """Leave the running task to its thread, which cannot be stopped, and go on in a new one. False if it ended.
@@ -175,6 +181,3 @@ class Lane:
             else:
                 self.back.append(claim.id)
         return True
-
-
-__all__ = ["Lane", "SwarmError"]

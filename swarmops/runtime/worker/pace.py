@@ -9,7 +9,7 @@ MOST = 400
 
 
 class Pace:
-    """`want` starts at 1, grows at most fourfold a batch, and is 1 for tasks longer than 3 ms. A number stays as it is."""
+    """`want` starts at 1, grows at most fourfold a batch, and is 1 for tasks longer than 3 ms. A number stays."""
 
     __slots__ = ("_fixed", "want")
 

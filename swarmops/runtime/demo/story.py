@@ -1,0 +1,228 @@
+"""The chapters of the demo, in order. Each does something, looks at what Redis says of it, and tells it in a line.
+
+Nothing in it is played: workers and coordinators are processes, they are killed with SIGKILL, and every number is read
+from Redis afterwards. A chapter that does not find what it should raises Broken.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from swarmops.runtime.errors import Stale, SwarmError
+from swarmops.runtime.op import command
+from swarmops.runtime.sync import Runtime
+from swarmops.runtime.tasks import TaskSpec
+from swarmops.runtime.workflows import Step
+
+T = TypeVar("T")
+LEASE = 1.0  # seconds: short, so that a death is seen soon
+SWARMS = {"alpha": ["python"], "beta": ["python", "gpu"], "gamma": ["browser"]}
+STRATEGIES = ("least_loaded", "round_robin", "priority", "capability")
+EACH = 6  # tasks given out by each strategy
+
+
+class Broken(SwarmError):
+    """The demo did not find what it should."""
+
+
+class Story:
+    """One demo. `tell` gets each line as it becomes true."""
+
+    def __init__(self, rt: Runtime, tell: Callable[[str], None], tasks: int = 300):
+        self.rt, self.tell, self.tasks = rt, tell, tasks
+        self.env = {**os.environ, "SWARMOPS_REDIS_URL": _url(rt), "SWARMOPS_NAMESPACE": rt.settings.namespace}
+        self.coordinators: dict[str, subprocess.Popen[bytes]] = {}
+        self.lost = 0
+
+    def run(self) -> dict[str, Any]:
+        """All chapters; what came of it. Raises Broken, SwarmError. All processes are ended."""
+        began = time.monotonic()
+        with ExitStack() as self.ending:
+            self.swarms()
+            self.election()
+            self.distribution()
+            self.killed_worker()
+            self.workflow()
+            self.killed_leader()
+            self.recovery()
+            accepted, ended = self.account()
+        seconds = round(time.monotonic() - began, 1)
+        return {"accepted": accepted, "ended": ended, "lost": self.lost, "seconds": seconds}
+
+    # -- chapters
+
+    def swarms(self) -> None:
+        for name, capabilities in SWARMS.items():
+            meta = {"phase": "demo", "priority": "normal", "capabilities": capabilities}
+            self.rt.swarms.create(f"the demo's {name}", id=name, metadata=meta, heartbeat=60)
+            self.rt.swarms.status(name, "active")
+        self.tell(f"{len(SWARMS)} swarms are active: {', '.join(SWARMS)}")
+
+    def election(self) -> None:
+        for name in ("coordinator-1", "coordinator-2"):
+            self.coordinators[name] = self._start("swarmops.runtime.demo.coordinator", name, str(LEASE))
+        won = self._until(self.rt.leader.who, 15, "a leader")
+        self.tell(f"{won.holder} leads (term {won.term}), {self._other(won.holder)} stands by")
+
+    def distribution(self) -> None:
+        for strategy in STRATEGIES:
+            self.rt.distribution.strategy(strategy)
+            ids = [self._give(strategy, i) for i in range(EACH)]
+            places = [self._until(lambda id=id: self._assigned(id), 15, f"{id} to be given out") for id in ids]
+            shared = ", ".join(f"{swarm} {n}" for swarm, n in sorted(Counter(places).items()))
+            self.tell(f"{strategy:<13} {EACH} tasks: {shared}")
+        for name in SWARMS:
+            for given in self.rt.distribution.take(name, 100):
+                self.rt.distribution.complete(given.id, name, given.attempt, "done")
+
+    def killed_worker(self) -> None:
+        workers = [self._worker(f"worker-{i}") for i in range(3)]
+        specs = [TaskSpec("square", {"n": n}, id=f"square-{n}") for n in range(self.tasks)]
+        began = time.monotonic()
+        self.rt.tasks.submit_many(specs)
+        held = self._until(lambda: self._held("worker-0"), 15, "a worker at work")
+        workers[0].kill()
+        workers[0].wait()
+        self.tell(f"{self.tasks} tasks accepted; worker-0 killed with {held} of them in hand")
+        self._until(lambda: self._open() == 0, 60, "all tasks done")
+        took = time.monotonic() - began
+        wrong = [n for n in range(self.tasks) if self.rt.tasks.get(f"square-{n}").result != n * n]
+        again = sum(self.rt.tasks.get(f"square-{n}").attempt > 1 for n in range(self.tasks))
+        if wrong:
+            raise Broken(f"{len(wrong)} tasks have no result or a wrong one: {wrong[:5]}")
+        self.tell(f"all {self.tasks} have their result after {took:.1f} s; {again} were run again by the others")
+
+    def workflow(self) -> None:
+        topics = [Step(f"read-{t}", "collect", {"topic": t}) for t in ("redis", "leases", "fencing")]
+        end = Step("summary", "summarize", after=[s.name for s in topics])
+        flow = self.rt.workflows.submit("research", [*topics, end])
+        said = self._until(lambda: self._finished(flow.id), 20, "the workflow's end")
+        self.tell(f"a workflow of {len(topics) + 1} steps, three at once and one after them: {said}")
+
+    def killed_leader(self) -> None:
+        old = self.rt.leader.who()
+        assert old
+        process = self.coordinators.pop(old.holder)
+        process.kill()
+        process.wait()
+        began = time.monotonic()
+        new = self._until(lambda: self._leader_after(old.term), 15, "another leader")
+        self.tell(f"{old.holder} killed; {new.holder} leads after {time.monotonic() - began:.1f} s (term {new.term})")
+        try:
+            self.rt.distribution.cycle(old.term)
+            raise Broken("the old leader's order was taken")
+        except Stale as e:
+            self.tell(f"an order of the old term is refused: {e}")
+
+    def recovery(self) -> None:
+        state = {"tasks": {"t1": "completed", "t2": "in_progress"}, "agents": {"a1": "busy"}, "phase": "demo"}
+        version = self.rt.state.save("alpha", state)
+        self.rt.state.snapshot("alpha", "before")
+        key = self.rt.keys.registry("state", "alpha")
+        self.rt.run(command(key, "HSET", key, "d", b"\x00 not what was written"))
+        self.rt.swarms.status("alpha", "interrupted", "the demo broke it")
+        found = self.rt.state.recover("alpha")
+        plan = found.plan
+        if plan is None or self.rt.swarms.get("alpha").status != "active":
+            raise Broken("alpha did not recover")
+        self.tell(
+            f"alpha's state (version {version}) was overwritten with nonsense: recovered from its "
+            f"{plan.resume_from}, confidence {plan.confidence:.2f}, active again"
+        )
+
+    def account(self) -> tuple[int, int]:
+        """Everything that was accepted, and what became of it."""
+        stats = {
+            k.decode(): int(v) for k, v in self._hash(self.rt.keys.queue("default", "stats")).items() if v.isdigit()
+        }
+        accepted, done = stats.get("tasks_submitted", 0), stats.get("tasks_done", 0)
+        backlog = self.rt.distribution.backlog()
+        accepted, ended = accepted + EACH * len(STRATEGIES), done + backlog.ended
+        self.lost = accepted - ended - self._open() - backlog.pending - backlog.assigned
+        self.tell(f"accepted {accepted}, ended {ended}, lost {self.lost}")
+        if self.lost or ended != accepted:
+            raise Broken(f"of {accepted} accepted only {ended} ended")
+        return accepted, ended
+
+    # -- looking
+
+    def _give(self, strategy: str, i: int) -> str:
+        needs = ["gpu"] if strategy == "capability" and i % 2 else []
+        priority = ("high", "normal", "low")[i % 3]
+        return self.rt.distribution.submit(f"{strategy} {i}", priority=priority, capabilities=needs).id
+
+    def _assigned(self, id: str) -> str:
+        return self.rt.distribution.get(id).swarm
+
+    def _held(self, worker: str) -> int:
+        key = self.rt.keys.queue("default", "load")
+        return sum(int(n) for name, n in self._hash(key).items() if name.decode().startswith(worker))
+
+    def _open(self) -> int:
+        depth = self.rt.tasks.depth()
+        return depth.ready + depth.running + depth.delayed
+
+    def _finished(self, id: str) -> str:
+        shown = self.rt.workflows.show(id)
+        return shown.status if shown.status not in ("running", "waiting", "ready") else ""
+
+    def _leader_after(self, term: int) -> Any:
+        now = self.rt.leader.who()
+        return now if now and now.term > term else None
+
+    def _hash(self, key: str) -> dict[bytes, bytes]:
+        flat = self.rt.run(command(key, "HGETALL", key, safe=True))
+        return dict(zip(flat[::2], flat[1::2]))
+
+    def _other(self, name: str) -> str:
+        return next(n for n in self.coordinators if n != name)
+
+    def _until(self, look: Callable[[], T], within: float, what: str) -> Any:
+        """What `look` gives as soon as it is something. Raises Broken."""
+        end, pause = time.monotonic() + within, threading.Event()
+        while not (found := look()):
+            if time.monotonic() > end:
+                raise Broken(f"waited {within:g} s in vain for {what}")
+            pause.wait(0.02)
+        return found
+
+    # -- processes
+
+    def _worker(self, name: str) -> subprocess.Popen[bytes]:
+        return self._start(
+            "swarmops", "worker", "--handlers", "swarmops.runtime.demo.jobs:handlers", "--name", name,
+            "--lease", str(LEASE),
+        )  # fmt: skip
+
+    def _start(self, module: str, *args: str) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", module, *args]
+        null = subprocess.DEVNULL
+        process = subprocess.Popen(argv, env=self.env, stdin=null, stdout=null, stderr=null, start_new_session=True)
+        self.ending.callback(_end, process)
+        return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _url(rt: Runtime) -> str:
+    """For our own processes, in their environment. The password of a given Redis goes there too, never into argv."""
+    s = rt.settings
+    if s.unix_socket:
+        return f"unix://{s.unix_socket}"
+    return os.environ.get("SWARMOPS_REDIS_URL") or f"redis://{s.host}:{s.port}/{s.db}"

@@ -1,0 +1,46 @@
+-- lib
+-- What the coordinator's scripts share; after `-- include registry`. All keys lie beside k_swarms, in {reg}.
+-- Wants `-- key swarms`, `-- key inboxes`, `-- key events`, `-- key stats`.
+local root = k_swarms:sub(1, -7)
+
+-- A line for the inbox of a swarm, in the form of message_send.lua. What it tells lies in Redis anyway, so that a swarm
+-- that does not read gets no more once 500 wait for it: senders of its own must find room.
+local function tell(swarm, kind, payload)
+  local inbox, address = root .. 'inbox:swarm.' .. swarm, 'swarm.' .. swarm
+  local length = redis.call('XLEN', inbox)
+  if length >= 500 or redis.call('EXISTS', root .. 'swarm:' .. swarm) == 0 then
+    return false
+  end
+  local id = 'coord-' .. text(clock()) .. '-' .. redis.call('HINCRBY', k_stats, 'coordinator_messages', 1)
+  redis.call('XADD', inbox, '*', 'h', cjson.encode({id = id, type = kind, from = 'coordinator', to = address, v = 1}),
+    'p', cjson.encode(payload))
+  if length == 0 then
+    redis.pcall('XGROUP', 'CREATE', inbox, 'in', '0')
+  end
+  redis.call('PEXPIRE', inbox, 604800000)
+  redis.call('ZADD', k_inboxes, clock(), address)
+  return true
+end
+
+-- Swarms that beat and may get work, by id: {id, d (decoded), created}. Wants `-- key due`.
+local function active(now)
+  local found = {}
+  local ids = redis.call('SMEMBERS', root .. 'swarm_status:active')
+  table.sort(ids)
+  for _, id in ipairs(ids) do
+    if tonumber(redis.call('ZSCORE', k_due, id) or 0) > now then
+      local it = redis.call('HMGET', root .. 'swarm:' .. id, 'd', 'created')
+      if it[1] then
+        found[#found + 1] = {id = id, d = cjson.decode(it[1]), created = tonumber(it[2])}
+      end
+    end
+  end
+  return found
+end
+
+local KEEPS = {initializing = true, active = true, recovering = true}
+
+-- Does this swarm keep what it was given? Not once it is interrupted, ended or gone.
+local function keeps(swarm)
+  return KEEPS[redis.call('HGET', root .. 'swarm:' .. swarm, 'status') or ''] or false
+end
