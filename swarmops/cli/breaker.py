@@ -37,7 +37,10 @@ def show(target: str, rt: Runtime, as_json: bool) -> None:
 @command.command("list")
 @runtime_options
 def list_(rt: Runtime, as_json: bool) -> None:
-    """List breakers that ever opened or were configured, the last changed first."""
+    """List breakers, the last changed first.
+
+    Those that ever opened or were configured.
+    """
     found = rt.breakers.list()
     shown = {"schema": "swarmops.breakers/1", "breakers": [b.as_dict() for b in found]}
     print_result(shown, as_json, lambda: table([_row(b) for b in found], HEAD))

@@ -41,7 +41,10 @@ def _when(ms: int) -> str:
 @click.argument("name")
 @runtime_options
 def get(name: str, rt: Runtime, as_json: bool) -> None:
-    """Show the state NAME: its value as JSON on stdout, its version on stderr."""
+    """Show the state NAME.
+
+    The value as JSON on stdout, its version on stderr.
+    """
     import json
 
     from swarmops.cli._output import progress
@@ -61,7 +64,10 @@ def get(name: str, rt: Runtime, as_json: bool) -> None:
 @click.option("--by", default="cli", show_default=True, help="Who writes.")
 @runtime_options
 def set_(name: str, value: str | None, version: int | None, by: str, rt: Runtime, as_json: bool) -> None:
-    """Write VALUE (JSON; - or nothing: from stdin) as the state NAME."""
+    """Write VALUE as the state NAME.
+
+    VALUE is JSON; - or nothing: from stdin.
+    """
     data = _value(value)
     if version is None:
         new = rt.state.update(name, lambda old: data, by=by)
@@ -94,7 +100,7 @@ def _left(seconds: float | None) -> str:
 @click.option("--version", type=click.IntRange(1), help="Only if this is its version.")
 @runtime_options
 def delete(name: str, version: int | None, rt: Runtime, as_json: bool) -> None:
-    """Forget the state NAME with its snapshots and checkpoints."""
+    """Forget the state NAME, its snapshots and checkpoints."""
     gone = rt.state.delete(name, version)
     shown = {"schema": "swarmops.state-deleted/1", "name": name, "deleted": gone}
     print_result(shown, as_json, lambda: f"{name}: {'deleted' if gone else 'there was none'}")
@@ -106,7 +112,10 @@ def delete(name: str, version: int | None, rt: Runtime, as_json: bool) -> None:
 @click.option("--by", default="cli", show_default=True, help="Who takes it.")
 @runtime_options
 def snapshot(name: str, label: str, by: str, rt: Runtime, as_json: bool) -> None:
-    """Keep the state NAME as it is now; of more than ten snapshots the oldest goes."""
+    """Keep the state NAME as it is now.
+
+    Of more than ten snapshots the oldest goes.
+    """
     _print_mark("snapshot", name, rt.state.snapshot(name, label, by=by), as_json)
 
 
@@ -117,7 +126,10 @@ def snapshot(name: str, label: str, by: str, rt: Runtime, as_json: bool) -> None
 @click.option("--by", default="cli", show_default=True, help="Who takes it.")
 @runtime_options
 def checkpoint(name: str, value: str | None, label: str, by: str, rt: Runtime, as_json: bool) -> None:
-    """Keep VALUE (JSON; - is stdin), or the state as it is now, as a checkpoint of NAME; the last twenty are kept."""
+    """Keep a checkpoint of the state NAME.
+
+    VALUE (JSON; - is stdin), or the state as it is now. The last twenty are kept.
+    """
     if value is None:
         mark = rt.state.checkpoint(name, label=label, by=by)
     else:
@@ -135,7 +147,7 @@ def _print_mark(kind: str, name: str, mark: Mark, as_json: bool) -> None:
 @click.option("--checkpoints", is_flag=True, help="List the checkpoints instead.")
 @runtime_options
 def snapshots(name: str, checkpoints: bool, rt: Runtime, as_json: bool) -> None:
-    """List the snapshots of the state NAME, the newest first."""
+    """List snapshots of the state NAME, newest first."""
     found = rt.state.checkpoints(name) if checkpoints else rt.state.snapshots(name)
 
     def text() -> str:
@@ -153,7 +165,10 @@ def snapshots(name: str, checkpoints: bool, rt: Runtime, as_json: bool) -> None:
 @click.option("--by", default="cli", show_default=True, help="Who restores.")
 @runtime_options
 def restore(name: str, which: str, by: str, rt: Runtime, as_json: bool) -> None:
-    """Make the state NAME what the snapshot WHICH holds: an id or a label, the newest by default."""
+    """Make the state NAME what a snapshot holds.
+
+    WHICH is an id or a label; the newest by default.
+    """
     version = rt.state.restore(name, which, by=by)
     shown = {"schema": "swarmops.state-restored/1", "name": name, "version": version, "which": which}
     print_result(shown, as_json, lambda: f"{name}: version {version}, from {which or 'the newest snapshot'}")
@@ -180,7 +195,9 @@ def interrupted(rt: Runtime, as_json: bool) -> None:
 @click.option("--by", default="cli", show_default=True, help="Who recovers.")
 @runtime_options
 def recover(swarm: str | None, everyone: bool, reason: str, force: bool, by: str, rt: Runtime, as_json: bool) -> int:
-    """Bring an interrupted SWARM back from its state, else a checkpoint, else a snapshot.
+    """Bring an interrupted SWARM back.
+
+    From its state, else a checkpoint, else a snapshot.
 
     Exit code: 0 recovered, 1 not. The leader does this by itself; two never recover the same swarm.
     """

@@ -23,6 +23,7 @@ from typing import Any
 from swarmops.runtime.agents import Agents
 from swarmops.runtime.aio import AsyncRuntime
 from swarmops.runtime.errors import NotFound, Refused, SwarmError, Unavailable
+from swarmops.runtime.ids import number
 from swarmops.runtime.op import Op
 from swarmops.runtime.swarms import LIVE, Swarms
 from swarmops.runtime.sync import Runtime
@@ -36,6 +37,7 @@ class Beat:
 
     rt: Any
     interval: float
+    _trouble = False
 
     def op(self) -> Op[Any] | None:
         """What to send now."""
@@ -48,6 +50,13 @@ class Beat:
     def last(self) -> Op[Any] | None:
         """What to send at the end."""
         return None
+
+    def failed(self, who: str, e: Exception) -> float:
+        """Seconds until the next try. Only the first failure of a row is logged."""
+        if not self._trouble:
+            log.warning("%s cannot beat: %s", who, e)
+        self._trouble = True
+        return self.interval if isinstance(e, Refused) else min(AGAIN, self.interval / 3)
 
 
 class AgentBeat(Beat):
@@ -85,8 +94,8 @@ class AgentBeat(Beat):
             self.registered = False
             return 0.0
         if isinstance(result, Exception):
-            log.warning("%s cannot beat: %s", self.id, result)
-            return self.interval if isinstance(result, Refused) else min(AGAIN, self.interval / 3)
+            return self.failed(self.id, result)
+        self._trouble = False
         if not self.registered:
             self.registered = True
             return 0.0 if self.load or self.status else self.interval
@@ -110,7 +119,7 @@ class SwarmBeat(Beat):
         swarms: Swarms[Any] = rt.swarms
         self.swarms, self.on_status = swarms, on_status
         self.ids = dict.fromkeys(ids, True)  # id -> live when last seen
-        self.interval = rt.settings.heartbeat if heartbeat is None else heartbeat
+        self.interval = number(rt.settings.heartbeat if heartbeat is None else heartbeat, "heartbeat", 0.01, 86400)
 
     def add(self, id: str) -> None:
         """Beat for it too, from the next round on. (It was alive just now: it was created, or set active.)"""
@@ -124,8 +133,8 @@ class SwarmBeat(Beat):
 
     def took(self, result: Any) -> float:
         if isinstance(result, Exception):
-            log.warning("swarms cannot beat: %s", result)
-            return min(AGAIN, self.interval / 3)
+            return self.failed("swarms", result)
+        self._trouble = False
         for id, status in (result or {}).items():
             if id not in self.ids:
                 continue

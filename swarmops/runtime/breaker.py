@@ -53,11 +53,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to call. probe: the token of the one probe, '' for an ordinary call. local: Redis was not asked."""
+    """Leave to call. probe: the token of the one probe, '' for an ordinary call. local: Redis was not asked.
+
+    clean: no failure was counted, so that a success need not be reported.
+    """
 
     target: str
     probe: str = ""
     local: bool = False
+    clean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ class Breakers(Room[Mode]):
             what, left, failures = reply
             if what == b"open":
                 raise Open(target, left / 1000, failures)
-            return Permit(target, token if what == b"probe" else "")
+            if what == b"probe":
+                return Permit(target, token)
+            return Permit(target, clean=not left)
 
         return Op("breaker_allow", (self._key(target),), args, read, safe=True)
 

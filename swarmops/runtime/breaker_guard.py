@@ -105,6 +105,8 @@ class Guard:
         if permit.local:
             self._mine().report(ok, permit.probe)
             return
+        if ok and permit.clean:
+            return
         try:
             found = yield from self._ask(self._breakers.record.op(self.target, ok, permit.probe))
             if found.changed:

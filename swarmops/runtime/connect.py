@@ -116,6 +116,8 @@ def code_of(e: rx.ResponseError) -> tuple[str, str]:
         rx.AskError: "ASK",
     }
     text = str(e)
+    if text.startswith("Error running script"):  # Redis 6.2 says so in front of what a command in it met
+        text = text.rpartition(": -")[2]
     first, _, rest = text.partition(" ")
     for kind, code in known.items():
         if isinstance(e, kind):

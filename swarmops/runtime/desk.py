@@ -12,7 +12,8 @@ from typing import Any
 from swarmops.runtime.envelope import Envelope, check_type, from_entry, inbox_address
 from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, new_id
-from swarmops.runtime.messages import TRIES, VISIBLE, Messages, Place
+from swarmops.runtime.message_records import Place
+from swarmops.runtime.messages import TRIES, VISIBLE, Messages
 from swarmops.runtime.op import Arg, Op
 
 Handler = Callable[[Any, Envelope], Any]
@@ -53,6 +54,7 @@ class Desk:
         self.handlers: dict[tuple[str, str], tuple[Handler, ...]] = {}
         self.woken: set[str] = set()
         self.failed = 0
+        self.broken: set[str] = set()  # inboxes that are looked at from time to time only
         self._hints: dict[str, str] = {}
         self._rung = "0-0"
         self._unjoined: list[tuple[str, str]] = []
@@ -126,6 +128,7 @@ class Desk:
     def took(self, address: str, envelopes: list[Envelope]) -> list[Delivery]:
         if address not in self._hints:
             return []
+        self.broken.discard(address)
         if len(envelopes) == BATCH:
             self.woken.add(address)
         for envelope in envelopes:
@@ -158,7 +161,7 @@ class Desk:
         """Wait for anything new, until something is due again."""
         due = min([self._sweep, *(t for t, _, _ in self._later[:1])]) - time.monotonic()
         ms = max(1, round(min(SLICE, due) * 1000))
-        streams = {self.room.key_of(a): mark for a, mark in list(self._hints.items())}
+        streams = {self.room.key_of(a): mark for a, mark in list(self._hints.items()) if a not in self.broken}
         for channel, spots in list(self.channels.items()):
             if spots:
                 streams[self.room.key_of(channel=channel)] = min(list(spots.values()), key=lambda s: s.at).read.mark

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from swarmops.runtime.ids import names, number
-from swarmops.runtime.op import Async, Mode, Op, Room, Sync, operation
+from swarmops.runtime.op import Arg, Async, Mode, Op, Room, Sync, operation
 
 if TYPE_CHECKING:
     from swarmops.runtime.aio import AsyncRuntime
@@ -90,9 +90,9 @@ class Events(Room[Mode]):
 
     def waiting(self, marks: Mapping[str, str], seconds: float = SLICE) -> Op[list[Event]]:
         """Wait for events after `marks` (queue -> mark, "" for the registry)."""
-        streams = {self._stream(queue): queue for queue in marks}
+        streams: dict[str, str] = {self._stream(queue): queue for queue in marks}
         ms = max(1, round(seconds * 1000))
-        args = ("XREAD", "COUNT", 1000, "BLOCK", ms, "STREAMS", *streams, *marks.values())
+        args: tuple[Arg, ...] = ("XREAD", "COUNT", 1000, "BLOCK", ms, "STREAMS", *streams, *marks.values())
 
         def read(reply: Any) -> list[Event]:
             return merged([[_event(streams[key.decode()], *one) for one in entries] for key, entries in reply or ()])

@@ -1,7 +1,8 @@
 """Loops that receive: one connection a process for any number of addresses (S3-12 to S3-14, S3-18, S3-20, S3-54).
 
-    with Inbox(rt, "agent.npu-1", channels=["global", "tasks"]) as inbox:
-        inbox.on("task_assignment", lambda payload, envelope: work(payload["task_id"]))
+    inbox = Inbox(rt, "agent.npu-1", channels=["global", "tasks"])
+    inbox.on("task_assignment", lambda payload, envelope: work(payload["task_id"]))  # before it starts
+    with inbox:
         ...
 
 What a handler returned from is acknowledged; what it raised on comes again after `visible` seconds, at most `tries`
@@ -14,86 +15,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 from swarmops.runtime.aio import AsyncRuntime
-from swarmops.runtime.desk import Delivery, Desk, Handler
-from swarmops.runtime.envelope import REQUEST
+from swarmops.runtime.desk import Delivery, Desk
 from swarmops.runtime.errors import Refused, SwarmError, Unavailable
 from swarmops.runtime.messages import TRIES, VISIBLE
-from swarmops.runtime.op import Op
+from swarmops.runtime.receiver import OnError, Receiver, checked, logged
 from swarmops.runtime.sync import Runtime
 
-OnError = Callable[[Delivery, Exception], None]
 AWAY = 0.5  # seconds between looks at a Redis that is away
-log = logging.getLogger(__name__)
 
 
-def _logged(delivery: Delivery, e: Exception) -> None:
-    envelope = delivery.envelope
-    log.warning(
-        "%s: %s %s failed: %s: %s", delivery.address, envelope.type, envelope.id, type(e).__name__, str(e)[:200]
-    )
-
-
-class _Receiver:
-    """What both kinds have in common."""
-
-    def __init__(self, desk: Desk, on_error: OnError):
-        self.desk, self._on_error = desk, on_error
-        self.trouble: SwarmError | None = None  # why receiving waits
-
-    def on(self, type: str, handler: Handler, address: str = "") -> Callable[[], None]:
-        """Call `handler(payload, envelope)` for messages of `type` ("*": all), for one address or for all of them.
-
-        The result takes the handler away again. An inbox keeps messages that nobody handles, and gives them up at last.
-        """
-        return self.desk.on(type, handler, address)
-
-    @property
-    def missed(self) -> int:
-        """Messages of channels that were older than a channel keeps when we came to read them."""
-        return self.desk.missed
-
-    def _trouble(self, e: SwarmError) -> None:
-        self.trouble = e
-        self.desk.unheard()
-        log.warning("receiving waits: %s", e)
-
-    def _outcome(self, delivery: Delivery, handled: int, answer: Any, errors: list[Exception]) -> list[Op[Any]]:
-        """What the handlers made of a message. The answer to send, if it was a request."""
-        envelope = delivery.envelope
-        if not handled and not delivery.channel:
-            errors = [LookupError(f"nobody handles {envelope.type}")]
-        for e in errors:
-            self._on_error(delivery, e)
-        if envelope.asks and envelope.type == REQUEST and (errors or answer is not None):
-            self.desk.done(delivery)
-            return [self._answer(delivery, answer, errors)]
-        if errors:
-            self.desk.fail(delivery)
-        else:
-            self.desk.done(delivery)
-        return []
-
-    def _answer(self, delivery: Delivery, answer: Any, errors: list[Exception]) -> Op[Any]:
-        room, who = self.desk.room, delivery.address
-        try:
-            if not errors:
-                return room.reply.op(delivery.envelope, answer, sender=who)
-        except SwarmError as e:  # no JSON, or too large
-            errors = [e]
-            self._on_error(delivery, e)
-        why = f"{type(errors[0]).__name__}: {errors[0]}"
-        return room.reply.op(delivery.envelope, error=why[:2000].encode(errors="replace").decode(), sender=who)
-
-
-class Inbox(_Receiver):
+class Inbox(Receiver):
     """Receives in a thread (`start`, or `with`), or where it is called (`run`). on_error(delivery, e): else logged."""
 
     def __init__(
@@ -104,7 +41,7 @@ class Inbox(_Receiver):
         *,
         visible: float = VISIBLE,
         tries: int = TRIES,
-        on_error: OnError = _logged,
+        on_error: OnError = logged,
     ):
         super().__init__(Desk(rt.messages, visible, tries), on_error)
         self.rt = rt
@@ -165,17 +102,17 @@ class Inbox(_Receiver):
 
     def _turn(self) -> None:
         joins, takes = self.desk.joins(), self.desk.takes()
-        found = _checked(self.rt.run_many([op for *_, op in joins] + [op for _, op in takes]))
-        for (channel, who, _), places in zip(joins, found):
+        found = self.rt.run_many([op for *_, op in joins] + [op for _, op in takes])
+        for (channel, who, _), places in zip(joins, checked(found[: len(joins)])):
             self.desk.joined(channel, who, places)
         self.trouble = None
         self._ready.set()
         arrived = self.desk.due()
         for (address, _), envelopes in zip(takes, found[len(joins) :]):
-            arrived += self.desk.took(address, envelopes)
+            arrived += self._took(address, envelopes)
         self._handle(arrived)
         if not self._stop.is_set() and not self.desk.woken:
-            self._handle(self.desk.came(_checked(self.rt.run_many([*self.desk.flush(), self.desk.wait()]))[-1]))
+            self._handle(self.desk.came(checked(self.rt.run_many([*self.desk.flush(), self.desk.wait()]))[-1]))
 
     def _handle(self, arrived: list[Delivery]) -> None:
         for delivery in arrived:
@@ -203,7 +140,7 @@ class Inbox(_Receiver):
             self.rt.run_many(self.desk.ring(), patience=0)
 
 
-class AsyncInbox(_Receiver):
+class AsyncInbox(Receiver):
     """The same for asyncio; handlers may be functions or coroutine functions."""
 
     def __init__(
@@ -214,7 +151,7 @@ class AsyncInbox(_Receiver):
         *,
         visible: float = VISIBLE,
         tries: int = TRIES,
-        on_error: OnError = _logged,
+        on_error: OnError = logged,
     ):
         super().__init__(Desk(rt.messages, visible, tries), on_error)
         self.rt = rt
@@ -270,18 +207,18 @@ class AsyncInbox(_Receiver):
 
     async def _turn(self) -> None:
         joins, takes = self.desk.joins(), self.desk.takes()
-        found = _checked(await self.rt.run_many([op for *_, op in joins] + [op for _, op in takes]))
-        for (channel, who, _), places in zip(joins, found):
+        found = await self.rt.run_many([op for *_, op in joins] + [op for _, op in takes])
+        for (channel, who, _), places in zip(joins, checked(found[: len(joins)])):
             self.desk.joined(channel, who, places)
         self.trouble = None
         self._ready.set()
         arrived = self.desk.due()
         for (address, _), envelopes in zip(takes, found[len(joins) :]):
-            arrived += self.desk.took(address, envelopes)
+            arrived += self._took(address, envelopes)
         await self._handle(arrived)
         if not self._stopped and not self.desk.woken:
             flushed = await self.rt.run_many([*self.desk.flush(), self.desk.wait()])
-            await self._handle(self.desk.came(_checked(flushed)[-1]))
+            await self._handle(self.desk.came(checked(flushed)[-1]))
 
     async def _handle(self, arrived: list[Delivery]) -> None:
         for delivery in arrived:
@@ -309,10 +246,3 @@ class AsyncInbox(_Receiver):
     async def _ring(self) -> None:
         with contextlib.suppress(SwarmError):
             await self.rt.run_many(self.desk.ring(), patience=0)
-
-
-def _checked(found: list[Any]) -> list[Any]:
-    for one in found:
-        if isinstance(one, Exception):
-            raise one
-    return found

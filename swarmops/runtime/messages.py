@@ -7,8 +7,6 @@ moves forward when it says so. The loops that receive are in inbox.py, requests 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from swarmops.runtime.envelope import (
@@ -20,52 +18,26 @@ from swarmops.runtime.envelope import (
     address,
     check_payload,
     check_type,
-    from_entry,
     inbox_address,
 )
-from swarmops.runtime.errors import Forbidden, Full, Invalid
+from swarmops.runtime.errors import Forbidden, Invalid
 from swarmops.runtime.ids import name, new_id, number
+from swarmops.runtime.message_records import (
+    Configuration,
+    Place,
+    Sent,
+    checked_mark,
+    configuration,
+    cost,
+    place,
+    read_entries,
+    taken,
+)
 from swarmops.runtime.op import Executor, Mode, Op, Room, operation, same
 from swarmops.runtime.wire import dumps
 
 VISIBLE = 60.0  # seconds that somebody may take to handle a message
 TRIES = 5  # deliveries
-STARTED = 16384  # bytes of a payload that count as one message against the sender's rate
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """new: False if this id was sent before. waiting: messages in that inbox. members: of the channel."""
-
-    id: str
-    to: str
-    new: bool
-    waiting: int = 0
-    members: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where somebody is in a channel."""
-
-    mark: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """The configuration last pushed. confirmed: address -> version it applied. missing: members that lag behind."""
-
-    version: int
-    config: dict[str, Any]
-    confirmed: dict[str, int]
-    missing: list[str]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 class Messages(Room[Mode]):
@@ -113,7 +85,7 @@ class Messages(Room[Mode]):
             *self._sending(made.sender),
         )
         number(ttl, "ttl", 0.001 if asks else 0, 7 * 86400)
-        args = (target, made.sender, id, made.header, data, _cost(data), round(ttl * 1000), int(asks))
+        args = (target, made.sender, id, made.header, data, cost(data), round(ttl * 1000), int(asks))
         return Op(
             "message_send", keys, args, lambda r: Sent(id, target, r[0] == 1, waiting=r[1]), safe=True, durable=True
         )
@@ -136,7 +108,7 @@ class Messages(Room[Mode]):
             self._key("channel_numbers"),
             *self._sending(made.sender),
         )
-        args = (where, made.sender, id, made.header, data, _cost(data))
+        args = (where, made.sender, id, made.header, data, cost(data))
         return Op(
             "message_publish", keys, args, lambda r: Sent(id, where, r[0] == 1, members=r[1]), safe=True, durable=True
         )
@@ -176,7 +148,7 @@ class Messages(Room[Mode]):
             self._key("events"),
             self._key("stats"),
         )
-        return Op("message_take", keys, (where, int(count), round(visible * 1000), int(tries)), _taken, safe=True)
+        return Op("message_take", keys, (where, int(count), round(visible * 1000), int(tries)), taken, safe=True)
 
     @operation
     def ack(self, inbox: str, *marks: str) -> Op[int]:
@@ -187,7 +159,7 @@ class Messages(Room[Mode]):
         return Op(
             "message_ack",
             (self._key("inbox", where), self._key("stats")),
-            tuple(_mark(m, "marks") for m in marks),
+            tuple(checked_mark(m, "marks") for m in marks),
             int,
             safe=True,
         )
@@ -223,7 +195,7 @@ class Messages(Room[Mode]):
             "message_join",
             (self._key("channel", where), *keys),
             (*(inbox_address(m, "members") for m in members), where),
-            lambda r: [_place(one) for one in r],
+            lambda r: [place(one) for one in r],
             safe=True,
         )
 
@@ -237,8 +209,8 @@ class Messages(Room[Mode]):
     def seen(self, channel: str, places: dict[str, Place]) -> Op[int]:
         """Move members' places forward (never back): what lies before is handled."""
         args: list[str | int] = []
-        for member, place in places.items():
-            args += [inbox_address(member, "member"), _mark(place.mark, "mark"), place.seq]
+        for member, at in places.items():
+            args += [inbox_address(member, "member"), checked_mark(at.mark, "mark"), at.seq]
         return Op("message_seen", self._members(name(channel, "channel")), tuple(args), int, safe=True)
 
     @operation
@@ -278,7 +250,7 @@ class Messages(Room[Mode]):
         """What holds and who applied it; with `member`, it has applied version `applied`."""
         keys = (self._key("config"), self._key("config_confirmed"), self._key("member", "agents"))
         said = (inbox_address(member, "member"), int(number(applied, "applied", 0, 1 << 53))) if member else ()
-        return Op("message_configured", keys, said, _configuration, safe=True)
+        return Op("message_configured", keys, said, configuration, safe=True)
 
     @operation
     def configure(
@@ -331,55 +303,3 @@ class Messages(Room[Mode]):
         held = {} if payload is None else payload
         check_payload(type, held)
         return dumps(held, "payload")
-
-
-def retry_after(e: Full) -> float:
-    """Seconds until a sender that was too fast may send again; 0 if that is not why."""
-    _, _, rest = str(e).partition(": again in ")
-    return int(rest.split()[0]) / 1000 if rest else 0.0
-
-
-def read_entries(reply: Sequence[Any]) -> list[Envelope]:
-    """The messages among entries of a stream."""
-    found = []
-    for mark, fields in reply:
-        try:
-            found.append(from_entry(mark, fields))
-        except ValueError:
-            continue
-    return found
-
-
-def _taken(reply: list[Any]) -> list[Envelope]:
-    found = []
-    for mark, fields, tries in reply:
-        try:
-            found.append(from_entry(mark, fields, tries))
-        except ValueError:
-            continue
-    return found
-
-
-def _cost(data: bytes) -> int:
-    return 1 + len(data) // STARTED
-
-
-def _mark(value: object, path: str) -> str:
-    ms, dash, n = value.partition("-") if isinstance(value, str) else ("", "", "")
-    if dash and ms.isascii() and ms.isdigit() and n.isascii() and n.isdigit() and len(ms) < 16 and len(n) < 16:
-        return f"{ms}-{n}"
-    raise Invalid(path, f"{str(value)[:40]!r} is no mark (as in 1764000000000-0)")
-
-
-def _place(text: bytes) -> Place:
-    mark, _, seq = text.decode().partition(" ")
-    return Place(mark, int(seq or 0))
-
-
-def _configuration(reply: list[Any]) -> Configuration:
-    from swarmops.runtime.wire import loads
-
-    version, data, confirmed, members = reply
-    versions = {a.decode(): int(v) for a, v in zip(confirmed[::2], confirmed[1::2])}
-    missing = [m.decode() for m in members if versions.get(m.decode(), 0) < version]
-    return Configuration(version, loads(data) if data else {}, versions, missing)

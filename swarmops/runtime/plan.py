@@ -33,6 +33,23 @@ Step = Sequence[Op[Any]] | Callable[[], Any] | On
 Steps = Generator[Step, Any, T]
 
 
+def elsewhere(runtime: Any, steps: Steps[T]) -> Steps[T]:
+    """The same plan with its operations going to `runtime`."""
+    result: Any = None
+    error: Exception | None = None
+    while True:
+        try:
+            step = steps.throw(error) if error else steps.send(result)
+        except StopIteration as e:
+            done: T = e.value
+            return done
+        error = None
+        try:
+            result = yield step if callable(step) or isinstance(step, On) else On(runtime, step)
+        except Exception as e:
+            error = e
+
+
 def carry_out(runtime: Any, steps: Steps[T]) -> Any:
     """The result of the plan, or on an asyncio runtime an awaitable of it."""
     return _awaited(runtime, steps) if inspect.iscoroutinefunction(runtime.run_many) else _driven(runtime, steps)

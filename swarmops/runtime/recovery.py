@@ -154,10 +154,11 @@ class Recoveries(Room[Mode]):
     ) -> Steps[Recovery]:
         """Bring one interrupted swarm back: status active, state from the first source that is whole.
 
-        term: the leader's token (None: a person does it). requeue(swarm, ids): puts the work that was in progress back,
-        may be a coroutine function on an AsyncRuntime; a recoverer that died is followed by another, so it must be
-        harmless to repeat, as `tasks.requeue` is. force: also after three failed attempts. Raises Conflict (another
-        recovers it), Illegal (not interrupted), Stale, Late after `timeout`, and what `requeue` raises.
+        term: the leader's token (None: a person does it). requeue(swarm, ids): puts the work that was in progress back
+        (ids: what the state says of it), may be a coroutine function on an AsyncRuntime; a recoverer that died is
+        followed by another, so it must be harmless to repeat. force: also after three failed attempts.
+        Raises Conflict (another recovers it), Illegal (not interrupted), Stale, Late after `timeout`, and what
+        `requeue` raises.
         """
         return (
             yield from self._recover(swarm, term, requeue=requeue, by=by, reason=reason, force=force, timeout=timeout)
@@ -186,7 +187,7 @@ class Recoveries(Room[Mode]):
             age = None if source.at is None else max(0.0, (taken.now - source.at) / 1000)
             strategy = strategy_for(taken.reason, 1, source.kind)
             plan = plan_for(source.value, source.kind, source.id, age, strategy)
-            requeued = requeue(swarm, plan.requeue) if requeue and plan.requeue else 0
+            requeued = requeue(swarm, plan.requeue) if requeue else 0
             if inspect.isawaitable(requeued):
                 requeued = yield requeued
             _in_time(swarm, end)

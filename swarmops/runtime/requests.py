@@ -10,7 +10,7 @@ from swarmops.runtime.aio import AsyncRuntime
 from swarmops.runtime.envelope import FAILED, REQUEST, Envelope
 from swarmops.runtime.errors import Late, SwarmError
 from swarmops.runtime.ids import new_id
-from swarmops.runtime.messages import Sent, read_entries
+from swarmops.runtime.message_records import Sent, read_entries
 from swarmops.runtime.op import Op
 from swarmops.runtime.sync import Runtime
 

@@ -72,8 +72,8 @@ class ShardState:
     specialization: str
     queue: str
     findings: int
+    last: int  # the number of the newest finding
     dropped: int
-    added: int
     requests: int
     beat: int
     versions: list[Version] = field(default_factory=list)
@@ -165,9 +165,8 @@ class Shards(Room[Mode]):
         """
         name(shard, "shard")
         stored = yield from self._contexts.store.steps(data, source, ttl)
-        keys = shard_keys(self.keys, shard, "meta", "versions", "events")
-        args = (shard, stored.id, stored.size, stored.stored, source)
-        made: Version = (yield [Op("shard_load", keys, args, _version, safe=True, durable=True)])[0]
+        new = Version(0, stored.id, stored.size, stored.stored, 0, source)
+        made: Version = (yield [self.version_op(shard, new)])[0]
         return made
 
     @plan
@@ -220,6 +219,36 @@ class Shards(Room[Mode]):
         listed = (yield [Op("shard_drop", registry, (shard,), safe=True)])[0]
         return bool(was or listed)
 
+    @plan
+    def status(self) -> Steps[dict[str, Any]]:
+        """total_shards, and of each that lives shard_id, specialization, findings_count, pending_tasks (S0-28).
+
+        By the number of shards, not of tasks or findings.
+        """
+        from swarmops.runtime.tasks import Tasks
+
+        tasks: Tasks[Any] = Tasks(self.runtime)
+        alive: Sequence[Shard] = (yield [self.list.op()])[0]
+        rows = []
+        for first in range(0, len(alive), 200):
+            some = alive[first : first + 200]
+            counts = yield [self._count_op(s.id) for s in some]
+            depths = yield [tasks.depth.op(s.queue) for s in some]
+            for shard, count, depth in zip(some, counts, depths):
+                row = {"shard_id": shard.id, "specialization": shard.specialization, "findings_count": count}
+                rows.append({**row, "pending_tasks": depth.ready + depth.delayed + depth.blocked + depth.posted})
+        return {"total_shards": len(rows), "shards": rows}
+
+    def _count_op(self, shard: str) -> Op[int]:
+        key = shard_keys(self.keys, shard, "findings")[0]
+        return Op("", (key,), ("ZCARD", key), safe=True)
+
+    def version_op(self, shard: str, version: Version) -> Op[Version]:
+        """This is its newest context. The content is stored elsewhere, before or later."""
+        keys = shard_keys(self.keys, shard, "meta", "versions", "events")
+        args = (shard, version.sha, version.size, version.stored, version.source, version.version)
+        return Op("shard_load", keys, args, _version, safe=True, durable=True)
+
     def index_op(self, shard: str, row: bytes, ttl_ms: int, keep_ms: int) -> Op[int]:
         """The registry's half of a registration or beat."""
         keys = tuple(self.keys.registry(k) for k in ("shards", "shard_until", "events", "stats"))
@@ -242,8 +271,8 @@ def _state(shard: str, reply: Any) -> ShardState:
         specialization=said["specialization"],
         queue=said["queue"],
         findings=findings,
+        last=int(meta.get("seq", 0)),
         dropped=int(meta.get("dropped", 0)),
-        added=int(meta.get("added", 0)),
         requests=requests,
         beat=int(meta["beat"]),
         versions=[_version(v) for v in versions],

@@ -50,8 +50,8 @@ class States(Snapshots[Mode], Checkpoints[Mode], Recoveries[Mode]):
         writer, token = label_of(by, "by"), term_of(term)
         what: tuple[Arg, ...] = (checked(name, "name"), expected, new_id(), data, checksum)
         how: tuple[Arg, ...] = (writer, end, dead, interval, token, label_of(restored_from, "restored_from"))
-        keys = regs(self.keys, "state", name) + regs(self.keys, "states snapshot_due") + regs(self.keys, "swarm", name)
-        keys += regs(self.keys, "swarm_archived term leader events stats")
+        keys = regs(self.keys, "state state_writes state_written", name) + regs(self.keys, "states snapshot_due")
+        keys += regs(self.keys, "swarm", name) + regs(self.keys, "swarm_archived term leader events stats")
         return Op("state_save", keys, what + how, int, safe=True, durable=True)
 
     @operation

@@ -75,6 +75,8 @@ def drive_sync(runtime: Any, steps: Steps[T]) -> T:
             elif isinstance(step, float):
                 time.sleep(step)
             else:
+                if inspect.iscoroutine(step):
+                    step.close()
                 raise TypeError(f"{step!r} must be awaited: use an AsyncRuntime")
         except Exception as e:
             error = e

@@ -131,14 +131,14 @@ class Stats(Room[Mode]):
         runtime: Any = self.runtime
         wanted = names(queues, "queues", 100)
         here = self.keys.registry()
-        infos = [Op[dict[str, str]]("", (here,), ("INFO", s), _info, safe=True) for s in SECTIONS]
-        per_queue = [op for q in wanted for op in (runtime.tasks.depth.op(q), self.counters.op(q))]
+        infos: list[Op[Any]] = [Op("", (here,), ("INFO", s), _info, safe=True) for s in SECTIONS]
+        per_queue: list[Op[Any]] = [op for q in wanted for op in (runtime.tasks.depth.op(q), self.counters.op(q))]
         began = time.perf_counter()
 
         def make(found: list[Any]) -> Snapshot:
             took = (time.perf_counter() - began) * 1000
             server = {k: v for info in found[1 : 1 + len(infos)] if isinstance(info, dict) for k, v in info.items()}
-            rest = found[1 + len(infos) :]
+            rest: list[Any] = found[1 + len(infos) :]
             for one in [found[0], *rest]:  # a user without INFO gets the others
                 if isinstance(one, Exception):
                     raise one

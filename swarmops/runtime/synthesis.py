@@ -16,7 +16,7 @@ from swarmops.runtime import wire
 from swarmops.runtime.contexts import label
 from swarmops.runtime.errors import Invalid, Late, NotFound, Refused
 from swarmops.runtime.ids import name, new_id, number
-from swarmops.runtime.op import Mode, Op, Room, operation
+from swarmops.runtime.op import Arg, Mode, Op, Room, operation
 from swarmops.runtime.plan import Steps, plan
 from swarmops.runtime.shards import shard_keys
 
@@ -178,9 +178,18 @@ class Syntheses(Room[Mode]):
         if isinstance(sources, str) or len(sources) > SOURCES:
             raise Invalid("sources", f"is not a list of at most {SOURCES} ids")
         asked = [label(s, f"sources[{i}]") for i, s in enumerate(sources)]
-        here: Sequence[str] = [s.partition(".")[2] for s in asked if s.startswith(f"{shard}.")]
+        here: tuple[str, ...] = tuple(s.partition(".")[2] for s in asked if s.startswith(f"{shard}."))
         body = wire.dumps({"sources": asked, "instructions": instructions}, "instructions")
-        args = (shard, own, label(pass_name, "pass_name"), label(by, "by"), body, answer, len(here), *here)
+        args: tuple[Arg, ...] = (
+            shard,
+            own,
+            label(pass_name, "pass_name"),
+            label(by, "by"),
+            body,
+            answer,
+            len(here),
+            *here,
+        )
         keys = shard_keys(self.keys, name(shard, "shard"), *parts)
         return Op("synthesis_put", keys, args, lambda _: f"{shard}.{own}", safe=True, durable=True)
 

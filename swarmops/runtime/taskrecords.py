@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from swarmops.runtime import wire
-from swarmops.runtime.errors import Invalid, Refused, SwarmError
+from swarmops.runtime.errors import Invalid, SwarmError, TooLarge
 from swarmops.runtime.ids import name, names, new_id, number
 
 STATUSES = ("waiting", "delayed", "ready", "running", "done", "dead", "cancelled", "expired", "stopped", "spoilt")
@@ -45,17 +45,12 @@ class Submitted(NamedTuple):
     new: bool
 
 
-class Parent(NamedTuple):
-    """How a task ended that another one waited for."""
-
-    status: str
-    result: Any
-    error: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task to carry out now. args: JSON; attempt: goes with the outcome; fault: it cannot be read, fail it."""
+    """A task to carry out now. args: JSON; attempt: goes with the outcome; parents: results by id.
+
+    fault: what is wrong with a posted task that cannot be read; its args are null then.
+    """
 
     id: str
     attempt: int
@@ -65,19 +60,23 @@ class Claim:
     workflow: str = ""
     priority: int = 5
     meta: Mapping[str, Any] = field(default_factory=dict)
-    parents: Mapping[str, Parent] = field(default_factory=dict)
+    parents: Mapping[str, Any] = field(default_factory=dict)
     fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt: a result (JSON), or an error, after which it is tried again unless `retry` is off."""
+    """What came of one attempt: a result (JSON), or an error, after which it is tried again unless `retry` is off.
+
+    after: seconds until then, instead of the backoff.
+    """
 
     id: str
     attempt: int
     result: bytes = b"null"
     error: str | None = None
     retry: bool = True
+    after: float | None = None
 
     @classmethod
     def done(cls, claim: Claim, value: Any = None) -> Outcome:
@@ -85,16 +84,29 @@ class Outcome:
         return cls(claim.id, claim.attempt, wire.dumps(value, "result"))
 
     @classmethod
-    def failed(cls, claim: Claim, error: BaseException | str, retry: bool = True) -> Outcome:
+    def failed(
+        cls, claim: Claim, error: BaseException | str, retry: bool = True, after: float | None = None
+    ) -> Outcome:
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        return cls(claim.id, claim.attempt, error=text[:10_000], retry=retry)
+        return cls(claim.id, claim.attempt, error=text[:10_000], retry=retry, after=after)
+
+    def packed(self) -> tuple[Any, ...]:
+        """As step.lua takes it. Raises Invalid."""
+        if self.error is None:
+            if len(self.result) > wire.LIMIT:
+                raise TooLarge("result", f"has {len(self.result):,} bytes, the most is {wire.LIMIT:,}")
+            return self.id, self.attempt, "d", self.result
+        how = "x" if not self.retry else "f" if self.after is None else f"f{max(0, round(self.after * 1000))}"
+        return self.id, self.attempt, how, wire.dumps(self.error, "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Answer to a step. refused: (id, why) of outcomes that came too late; lost: ids this worker holds no more;
-    strays: ids it holds without knowing, since an answer was lost on the way (give them back by `released`);
-    next_due_ms: until a timer is due, -1 for none."""
+    """Answer to a step. refused: (id, why) of outcomes that came too late.
+
+    Where `holding` gave ids: lost is what the worker holds no more, strays what it holds without knowing, because an
+    answer was lost on the way (give them back by `released`). next_due_ms: until a timer is due, -1 for none.
+    """
 
     tasks: list[Claim]
     refused: list[tuple[str, str]]
@@ -226,45 +238,70 @@ def unpacked(record: bytes) -> tuple[list[str], bytes, Mapping[str, Any], str]:
         return fields, b"null", {}, str(e)
 
 
-def parent(outcome: bytes) -> Parent:
-    """Of the JSON in `out`; it may be gone when it was older than the queue keeps outcomes."""
-    if not outcome:
-        return Parent("unknown", None, "its outcome is not kept any more")
-    found = json.loads(outcome.decode("utf-8", "replace"))
-    return Parent(found["status"], found.get("result"), found.get("error"))
-
-
 def value_of(id: str, outcome: bytes) -> Any:
-    """The result, or raises TaskFailed."""
-    found = parent(outcome)
-    if found.status != "done":
-        raise TaskFailed(id, found.status, found.error or "")
-    return found.result
+    """The result in the JSON of `out`. Raises TaskFailed."""
+    found = json.loads(outcome.decode("utf-8", "replace"))
+    if found["status"] != "done":
+        raise TaskFailed(id, found["status"], found.get("error") or "")
+    return found["result"]
 
 
 def claimed(reply: list[Any], holding: frozenset[str] | None) -> Claimed:
-    """Reads the answer of step.lua."""
+    """Reads the answer of step.lua. A parent's result is None when its outcome is not kept any more."""
     due, tasks, refused, held, parents, differs = reply
-    family: dict[bytes, dict[str, Parent]] = {}
+    family: dict[bytes, dict[str, Any]] = {}
     for i in range(0, len(parents), 3):
-        family.setdefault(parents[i], {})[parents[i + 1].decode()] = parent(parents[i + 2])
+        outcome = json.loads(parents[i + 2] or b"{}")
+        family.setdefault(parents[i], {})[parents[i + 1].decode()] = outcome.get("result")
     claims = []
     for i in range(0, len(tasks), 3):
         f, args, meta, fault = unpacked(tasks[i + 2])
-        claims.append(
-            Claim(tasks[i].decode(), tasks[i + 1], f[8], args, int(f[5]), f[7], int(f[3]), meta,
-                  family.get(tasks[i], {}), fault)
-        )  # fmt: skip
+        more = family.get(tasks[i], {})
+        claims.append(Claim(tasks[i].decode(), tasks[i + 1], f[8], args, int(f[5]), f[7], int(f[3]), meta, more, fault))
     no = [(refused[i].decode(), refused[i + 1].decode()) for i in range(0, len(refused), 2)]
-    lost: list[str] = []
-    strays: list[str] = []
-    if differs and holding is not None:
-        there = {h.decode() for h in held} - {c.id for c in claims}
-        lost, strays = sorted(holding - there), sorted(there - holding)
-    return Claimed(claims, no, lost, strays, due)
+    there = {h.decode() for h in held}
+    lost, strays = (holding - there, there - holding) if differs and holding is not None else ((), ())
+    return Claimed(claims, no, sorted(lost), sorted(strays), due)
 
 
-def refused_late(id: str) -> Refused:
-    from swarmops.runtime.errors import Late
+def described(facts: list[Any]) -> Task | None:
+    """Of what lib looking says. None if there is no such task."""
+    id, record, outcome, held, attempts, fails, deaths, progress, deps, due = facts
+    if not record and not outcome:
+        return None
+    over = json.loads(outcome.decode("utf-8", "replace")) if outcome else {}
+    status = over.get("status") or (
+        "running" if held else "waiting" if deps else "delayed" if due else "ready"
+    )  # fmt: skip
+    failures, _, error = fails.partition(b"\n")
+    more: dict[str, Any] = {
+        "attempt": over.get("attempt", int(attempts or 0)),
+        "worker": over.get("worker", ""),
+        "result": over.get("result"),
+        "error": over.get("error") or (json.loads(error) if error else None),
+        "submitted_ms": over.get("submitted", 0),
+        "started_ms": over.get("started", 0),
+        "ended_ms": over.get("ended", 0),
+        "failures": int(failures or 0),
+        "deaths": int(deaths.split()[0]) if deaths else 0,
+        "progress": json.loads(progress) if progress else None,
+        "due_ms": int(float(due)) if due else 0,
+    }
+    kind = over.get("type", "")
+    if record:
+        f, args, more["meta"], _ = unpacked(record)
+        kind, more["priority"], more["workflow"], more["submitted_ms"] = f[8], int(f[3]), f[7], int(f[0])
+        more["needs"], more["args"] = tuple(n for n in f[2].split(",") if n), json.loads(args)
+    if held:
+        worker, _, since, *_ = held.decode().split(" ")
+        more["worker"], more["started_ms"] = worker, int(since)
+    return Task(id.decode(), status, kind, **more)
 
-    return Late(f"task {id} has not ended in time")
+
+def depth(queue: str, reply: list[Any]) -> Depth:
+    """Reads the answer of depth.lua. `!x` in lanes: tasks of lane x that are run alone."""
+    open_, running, dead, blocked, limit, oldest, workers, posted = reply[:8]
+    lanes = {reply[i].decode(): reply[i + 1] for i in range(8, len(reply), 2)}
+    ready = sum(lanes.values())
+    delayed = max(0, open_ - running - dead - blocked - ready)
+    return Depth(queue, ready, delayed, running, blocked, dead, limit, oldest, workers, posted, lanes)

@@ -24,7 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if PROGRAM is None and not os.environ.get("CI"):
         pytest.skip("no redis-server on PATH (apt install redis-server)")
-    with Server(tmp_path_factory.mktemp("redis")) as server:
+    folder = tmp_path_factory.mktemp("redis")
+    if port := os.environ.get("SWARMOPS_TEST_PORT"):  # somebody watches one, see other_versions.py
+        yield Server(folder, port=int(port))
+        return
+    with Server(folder) as server:
         yield server
 
 

@@ -1,4 +1,7 @@
-"""The suite once more, on another Redis than the distribution's: what works on 7.0 must work on 6.2 and on 8."""
+"""The suite once more, on another Redis than the distribution's: what works on 7.0 must work on 6.2 and on 8.
+
+It is watched meanwhile: every script must run at least once, and touch only keys that its head names, in one slot.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,36 @@ import subprocess
 import sys
 from pathlib import Path
 
+from swarmops.runtime import scripts
+from tests.runtime.server import Server
+from tests.runtime.watching import Watching, faults
+
 HERE = Path(__file__).parent
-# What speaks to Redis through scripts. Faults, TLS and commands do not change with its version.
-FILES = ["test_executors.py", "test_tasks*.py", "test_workflows.py", "test_agents.py", "test_swarms.py"]
-FILES += ["test_leader.py", "test_messages.py", "test_requests.py", "test_state.py", "test_recovery.py"]
-FILES += ["test_breaker.py", "test_contexts.py", "test_shards.py", "test_resources.py", "test_conflicts.py"]
-FILES += ["test_wire_format.py", "test_coordinator*.py"]
+# Faults, TLS, commands and loops do not change with the version; these would, and reach all scripts.
+LEFT_OUT = {"test_cluster", "test_sentinel", "test_tls", "test_embedded", "test_settings", "test_doctor"}
+LEFT_OUT |= {"test_other_versions", "test_cli_redis", "test_faults_worker", "test_task_machine"}
 
 
-def run_on(program: str) -> str:
+def files() -> list[str]:
+    return [str(f) for f in sorted(HERE.glob("test_*.py")) if f.stem not in LEFT_OUT]
+
+
+def run_on(program: str, folder: Path, *, watch: bool) -> str:
     """The last line of pytest's report. Fails with its output when a test fails."""
-    paths = [str(p) for pattern in FILES for p in sorted(HERE.glob(pattern))]
-    env = {**os.environ, "SWARMOPS_TEST_REDIS": program}
-    argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *paths]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=280, cwd=HERE.parent.parent)
-    assert done.returncode == 0, done.stdout[-4000:]
+    with Server(folder, program=program) as server:
+        if not watch:
+            return _suite(program, server)
+        with Watching(server) as watching:
+            said = _suite(program, server, "-k", "not 100_000 and not 100k and not bulk")
+        assert not faults(watching.runs), "\n".join(sorted(faults(watching.runs)))
+        never = set(scripts.names()) - {ran.script for ran in watching.runs}
+        assert not never, f"no test runs {sorted(never)}"
+        return said
+
+
+def _suite(program: str, server: Server, *more: str) -> str:
+    env = {**os.environ, "SWARMOPS_TEST_REDIS": program, "SWARMOPS_TEST_PORT": str(server.port)}
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *more, *files()]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=400, cwd=HERE.parent.parent)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
     return done.stdout.strip().splitlines()[-1]

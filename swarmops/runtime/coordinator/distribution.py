@@ -17,14 +17,14 @@ from typing import Any
 from swarmops.runtime import wire
 from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, names, new_id, number, one_of
-from swarmops.runtime.op import Mode, Op, Room, operation
+from swarmops.runtime.op import Arg, Mode, Op, Room, operation
 
 STRATEGIES = ("least_loaded", "round_robin", "priority", "capability")
 PRIORITIES = ("high", "normal", "low")
 BATCH = 10  # tasks a cycle (S3-31)
 BODY = 64 * 1024  # bytes of one task
 _KEYS = ("dist_pending", "dist_stuck", "dist_at", "dist_body", "dist_out", "dist_ended", "distribution", "dist_busy")
-_MORE = ("dist_hint", "swarms", "swarm_due", "inboxes", "leader", "term", "events", "stats")
+_MORE = ("dist_hint", "swarms", "inboxes", "leader", "term", "events", "stats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +175,10 @@ class Distribution(Room[Mode]):
         whoever asks for this swarm without having it. So one process should ask for a swarm.
         """
         key = self.keys.registry
-        hands: list[str] = [name(one, f"have[{i}]") for i, one in enumerate(have)]
         keys = (key("assigned", name(swarm, "swarm")), key("dist_at"), key("dist_body"))
-        return Op("distribute_take", keys, (swarm, int(number(n, "n", 1, 1000)), *hands), _given, safe=True)
+        return Op(
+            "distribute_take", keys, (swarm, int(number(n, "n", 1, 1000)), *_ids(have, "have")), _given, safe=True
+        )
 
     @operation
     def complete(self, id: str, swarm: str, attempt: int, result: Any = None) -> Op[bool]:
@@ -192,14 +193,13 @@ class Distribution(Room[Mode]):
     @operation
     def give_back(self, swarm: str, tasks: Sequence[tuple[str, int]], why: str = "given back") -> Op[int]:
         """A swarm does not do these (id, attempt): into the backlog again; how many still were its own."""
-        flat: list[str | int] = [x for id, attempt in tasks for x in (name(id, "tasks"), int(attempt))]
-        args = (0, str(why)[:200], name(swarm, "swarm"), *flat)
+        args: tuple[Arg, ...] = (0, str(why)[:200], name(swarm, "swarm"), *_pairs(tasks))
         return Op("distribute_return", self._keys(), args, int, safe=True)
 
     @operation
     def return_all(self, term: int, *swarms: str, why: str = "the swarm is recovered") -> Op[int]:
         """The leader takes back what these swarms have open, at most 1,000 of each; how much. Raises Stale."""
-        args = (_term(term, 1), str(why)[:200], *[name(one, f"swarms[{i}]") for i, one in enumerate(swarms)])
+        args: tuple[Arg, ...] = (_term(term, 1), str(why)[:200], *_ids(swarms, "swarms"))
         return Op("distribute_return", self._keys(), args, int, safe=True)
 
     @operation
@@ -237,6 +237,14 @@ Tasks = list[Given]
 
 def _term(value: int, low: int = 0) -> int:
     return int(number(value, "term", low, 1 << 53))
+
+
+def _ids(values: Sequence[str], path: str) -> tuple[str, ...]:
+    return tuple(name(one, f"{path}[{i}]") for i, one in enumerate(values))
+
+
+def _pairs(tasks: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+    return tuple(x for id, attempt in tasks for x in (name(id, "tasks"), str(int(attempt))))
 
 
 def _cycle(reply: Any) -> Cycle:

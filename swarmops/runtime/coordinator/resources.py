@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, names, new_id, number
 from swarmops.runtime.op import Mode, Op, Room, operation
 
@@ -131,6 +132,8 @@ Taken = list[Reclaimed]
 
 
 def _amount(value: int, low: int) -> int:
+    if not isinstance(value, int):
+        raise Invalid("amount", f"{str(value)[:80]!r} is not a whole number")
     return int(number(value, "amount", low, MOST))
 
 

@@ -18,20 +18,12 @@ else
   end
   ids = redis.call('SINTER', unpack(sets))
 end
-local able = {}
+local heap = {}  -- the least loaded on top; whether an agent lives is asked only of the one on top
 for from = 1, #ids, 1000 do
   local some = {unpack(ids, from, math.min(from + 999, #ids))}
-  local due, open = redis.call('ZMSCORE', k_due, unpack(some)), redis.call('HMGET', k_load, unpack(some))
-  for i, line in ipairs(redis.call('HMGET', k_roster, unpack(some))) do
-    local left = due[i] - now
-    if left > 0 then
-      local suspect, dead = line:match('^%S+ (%S+) (%S+) ')
-      able[#able + 1] = {id = some[i], open = tonumber(open[i] or 0), late = left <= dead - suspect}
-    end
+  for i, open in ipairs(redis.call('HMGET', k_load, unpack(some))) do
+    heap[#heap + 1] = {id = some[i], open = tonumber(open or 0), late = false}
   end
-end
-if #able == 0 then
-  return redis.error_reply('NOTFOUND no live agent' .. (#ARGV > 1 and ' with ' .. table.concat(ARGV, ', ', 2) or ''))
 end
 local function before(a, b)
   if a.late ~= b.late then
@@ -41,17 +33,49 @@ local function before(a, b)
   end
   return a.id < b.id
 end
-table.sort(able, before)
+local function sink(at)
+  local one = heap[at]
+  while heap[2 * at] do
+    local below = 2 * at
+    if heap[below + 1] and before(heap[below + 1], heap[below]) then
+      below = below + 1
+    end
+    if not before(heap[below], one) then
+      break
+    end
+    heap[at], at = heap[below], below
+  end
+  heap[at] = one
+end
+for at = math.floor(#heap / 2), 1, -1 do
+  sink(at)
+end
+local function best()
+  while heap[1] and not heap[1].seen do
+    local one = heap[1]
+    local left = redis.call('ZSCORE', k_due, one.id) - now
+    if left > 0 then
+      local suspect, dead = redis.call('HGET', k_roster, one.id):match('^%S+ (%S+) (%S+) ')
+      one.seen, one.late = true, left <= dead - suspect
+    else
+      heap[1] = heap[#heap]
+      heap[#heap] = nil
+    end
+    if heap[1] then
+      sink(1)
+    end
+  end
+  return heap[1]
+end
 local found = {}
 for i = 1, want do
-  local one, at = able[1], 1
-  found[i] = one.id
-  one.open = one.open + 1
-  redis.call('HINCRBY', k_load, one.id, 1)
-  while able[at + 1] and before(able[at + 1], one) do
-    able[at] = able[at + 1]
-    at = at + 1
+  local one = best()
+  if not one then
+    local needs = #ARGV > 1 and ' with ' .. table.concat(ARGV, ', ', 2) or ''
+    return redis.error_reply('NOTFOUND no live agent' .. needs)
   end
-  able[at] = one
+  found[i], one.open = one.id, one.open + 1
+  redis.call('HINCRBY', k_load, one.id, 1)
+  sink(1)
 end
 return found

@@ -5,8 +5,9 @@
 -- key load    HASH    id -> open tasks; no field for none
 -- key events  STREAM  about 10000
 -- key stats   HASH    counters
--- family cap       SET  {reg}:cap:<capability>: ids
--- family children  SET  {reg}:children:<parent>: ids
+-- family cap       SET   {reg}:cap:<capability>: ids
+-- family children  SET   {reg}:children:<parent>: ids
+-- family agent     HASH  {reg}:agent:<id>: status, parent, capabilities, for other scripts and for redis-cli
 -- include registry
 -- include agent_index
 -- -> ms until it would be dead
@@ -27,6 +28,7 @@ elseif load ~= '' then
 end
 if status ~= '' and status ~= was then
   redis.call('HSET', k_roster, id, status .. line:sub(#was + 1))
+  redis.call('HSET', base .. 'agent:' .. id, 'status', status)
   note('agent.status', id, 'status', status)
 end
 sweep(now, 5)

@@ -16,6 +16,7 @@ local function forget(id, what, why)
     redis.call('HDEL', k_load, one)
     if line then
       redis.call('HDEL', k_roster, one)
+      redis.call('DEL', base .. 'agent:' .. one)
       local parent, caps = line:match('^%S+ %S+ %S+ %S+ (%S+) (%S+) ')
       for cap in caps:gmatch('[^,-][^,]*') do
         redis.call('SREM', base .. 'cap:' .. cap, one)

@@ -6,8 +6,9 @@
 -- key load    HASH    id -> open tasks; no field for none
 -- key events  STREAM  about 10000
 -- key stats   HASH    counters
--- family cap       SET  {reg}:cap:<capability>: ids
--- family children  SET  {reg}:children:<parent>: ids
+-- family cap       SET   {reg}:cap:<capability>: ids
+-- family children  SET   {reg}:children:<parent>: ids
+-- family agent     HASH  {reg}:agent:<id>: status, parent, capabilities, for other scripts and for redis-cli
 -- include registry
 -- include agent_index
 -- -> 1 if it was not there, else 0
@@ -37,6 +38,7 @@ while up ~= '-' do
 end
 local line = table.concat({status, suspect, dead, since, parent, caps, id, rest}, ' ')
 redis.call('HSET', k_roster, id, line)
+redis.call('HSET', base .. 'agent:' .. id, 'status', status, 'parent', parent, 'capabilities', caps)
 if old then
   for cap in old:match('^%S+ %S+ %S+ %S+ %S+ (%S+) '):gmatch('[^,-][^,]*') do
     redis.call('SREM', base .. 'cap:' .. cap, id)

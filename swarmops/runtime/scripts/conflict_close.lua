@@ -3,7 +3,6 @@
 -- key order      ZSET    id -> ms; the last 1,000 decided
 -- key open       ZSET    id -> ms of its deadline; at most 1,000
 -- key swarms     ZSET    id -> ms when created
--- key due        ZSET    id -> ms when it is interrupted unless it beats
 -- key inboxes    ZSET    address -> last use, ms
 -- key leader     STRING  who leads
 -- key term       STRING  the newest fencing token

@@ -22,25 +22,23 @@ local function tell(swarm, kind, payload)
   return true
 end
 
--- Swarms that beat and may get work, by id: {id, d (decoded), created}. Wants `-- key due`.
+local KEEPS = {initializing = true, active = true, recovering = true}
+
+-- Does this swarm keep what it was given? Not once it is interrupted, ended, gone, or has not beaten in time.
+local function keeps(swarm, now)
+  local it = redis.call('HMGET', root .. 'swarm:' .. swarm, 'status', 'beat', 'dead')
+  return KEEPS[it[1] or ''] and (tonumber(it[2]) or 0) + (tonumber(it[3]) or 0) > now or false
+end
+
+-- Swarms that may get work, by id: {id, d (decoded)}.
 local function active(now)
   local found = {}
   local ids = redis.call('SMEMBERS', root .. 'swarm_status:active')
   table.sort(ids)
   for _, id in ipairs(ids) do
-    if tonumber(redis.call('ZSCORE', k_due, id) or 0) > now then
-      local it = redis.call('HMGET', root .. 'swarm:' .. id, 'd', 'created')
-      if it[1] then
-        found[#found + 1] = {id = id, d = cjson.decode(it[1]), created = tonumber(it[2])}
-      end
+    if keeps(id, now) then
+      found[#found + 1] = {id = id, d = cjson.decode(redis.call('HGET', root .. 'swarm:' .. id, 'd'))}
     end
   end
   return found
-end
-
-local KEEPS = {initializing = true, active = true, recovering = true}
-
--- Does this swarm keep what it was given? Not once it is interrupted, ended or gone.
-local function keeps(swarm)
-  return KEEPS[redis.call('HGET', root .. 'swarm:' .. swarm, 'status') or ''] or false
 end

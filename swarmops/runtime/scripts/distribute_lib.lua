@@ -70,7 +70,7 @@ end
 local function back_from_the_dead(now, most)
   local n = 0
   for _, swarm in ipairs(redis.call('SMEMBERS', k_busy)) do
-    if not keeps(swarm) then
+    if not keeps(swarm, now) then
       for _, id in ipairs(redis.call('ZRANGE', root .. 'assigned:' .. swarm, 0, most - n - 1)) do
         back(id, swarm, 'the swarm is gone', now)
         n = n + 1

@@ -10,7 +10,6 @@
 -- key busy     SET     swarms that have something open
 -- key hint     LIST    one token when there is something to do; a minute
 -- key swarms   ZSET    id -> ms when created
--- key due      ZSET    id -> ms when it is interrupted unless it beats
 -- key inboxes  ZSET    address -> last use, ms
 -- key leader   STRING  who leads
 -- key term     STRING  the newest fencing token

@@ -31,9 +31,11 @@ local function unqueue(id, lane)
   call('HDEL', base .. 'deps', id)
 end
 
-local function keep(id, workflow)
-  if workflow ~= '' and flowing then -- children may still want the outcome
-    call('RPUSH', base .. 'wfdone:' .. workflow, id)
+-- Its outcome is kept for a while; that of a dead task with its record, until it is tried again or purged.
+local function keep(id, workflow, dead)
+  if workflow ~= '' and flowing and call('HEXISTS', base .. 'wfleft', workflow) == 1 then
+    -- Children may still want the outcome.
+    if not dead then call('RPUSH', base .. 'wfdone:' .. workflow, id) end
     if call('HINCRBY', base .. 'wfleft', workflow, -1) <= 0 then
       call('HDEL', base .. 'wfleft', workflow)
       for _, one in ipairs(call('LRANGE', base .. 'wfdone:' .. workflow, 0, -1)) do
@@ -43,7 +45,7 @@ local function keep(id, workflow)
       event('workflow.ended', { workflow })
       count('workflows_ended', 1)
     end
-  else
+  elseif not dead then
     fins[#fins + 1] = now .. ':' .. id
   end
 end
@@ -60,8 +62,8 @@ local function close(id, status, kind, submitted, workflow, body, attempt, worke
     call('ZADD', base .. 'dead', now, id)
   else
     gone[#gone + 1] = id
-    keep(id, workflow)
   end
+  keep(id, workflow, status == 'dead')
 end
 
 local stop_children
@@ -112,13 +114,15 @@ local function ready_children(id)
 end
 
 -- An attempt failed (err: JSON string): again after 1, 2, 4 ... times the backoff, or dead.
-local function fail(id, record, err, again, attempt, worker, since)
+-- after: ms until then, where the worker says so.
+local function fail(id, record, err, again, attempt, worker, since, after)
   local _, _, _, _, retries, _, backoff = string.match(record, RECORD)
   local before = call('HGET', base .. 'fails', id)
   local n = 1 + tonumber(before and string.match(before, '^%d+') or 0)
   if again and n <= tonumber(retries) then
     call('HSET', base .. 'fails', id, n .. '\n' .. err)
-    call('ZADD', base .. 'timers', now + math.min(backoff * 2 ^ (n - 1), 3600000), 'd:' .. id)
+    local wait = after and tonumber(after) or math.min(backoff * 2 ^ (n - 1), 3600000)
+    call('ZADD', base .. 'timers', now + math.floor(wait), 'd:' .. id)
     said('failed', id)
   else
     abandon(id, record, 'dead', err, attempt, worker, since)
@@ -151,7 +155,7 @@ local function tell()
     if waiting then
       call('HDEL', base .. 'waits', outs[i])
       for which in string.gmatch(waiting, '%S+') do
-        call('RPUSH', base .. 'reply:' .. which, outs[i + 1])
+        call('RPUSH', base .. 'reply:' .. which, outs[i] .. ' ' .. outs[i + 1])
         call('PEXPIRE', base .. 'reply:' .. which, 60000)
       end
     end

@@ -19,7 +19,6 @@ for i = 1, n do
     call('HSET', k_finding, id, table.concat({seq, at, kind, author, site}, '|') .. '\n' .. data)
     call('ZADD', k_findings, seq, id)
     call('ZADD', k_types, 0, place(kind, seq, id))
-    call('HINCRBY', k_meta, 'added', 1)
     event('finding.added', ARGV[1] .. '.' .. id)
     answer[i] = seq
   end

@@ -33,7 +33,12 @@ end
 
 if redis.call('EXISTS', k_inbox) == 1 then
   -- Claims come first: they need no memory, so that a full Redis can be drained.
-  for _, entry in ipairs(redis.call('XAUTOCLAIM', k_inbox, 'in', consumer, visible, '0-0', 'COUNT', want)[2]) do
+  local old = redis.pcall('XAUTOCLAIM', k_inbox, 'in', consumer, visible, '0-0', 'COUNT', want)
+  if old.err then  -- somebody made the stream by hand
+    redis.call('XGROUP', 'CREATE', k_inbox, 'in', '0')
+    old = {'', {}}
+  end
+  for _, entry in ipairs(old[2]) do
     if entry then  -- 6.2 names entries that were deleted
       give(entry[1], entry[2], redis.call('XPENDING', k_inbox, 'in', entry[1], entry[1], 1)[1][4])
     end

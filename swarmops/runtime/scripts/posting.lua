@@ -46,7 +46,7 @@ end
 
 -- A posted text that is no task ends at once, as dead, with the reason and its first 500 characters.
 local function spoilt(id, reason, text)
-  local shown = cjson.encode(string.gsub(string.sub(text, 1, 500), '[^\32-\126]', '?'))
+  local shown = cjson.encode((string.gsub(string.sub(text, 1, 500), '[^\32-\126]', '?')))
   close(id, 'spoilt', 'post', now, '', '"error":' .. cjson.encode(reason) .. ',"posted":' .. shown)
 end
 

@@ -12,6 +12,7 @@
 -- key fails   HASH    id -> failures so far, and the last error
 -- key deaths  HASH    id -> workers that died while they held it
 -- key dead    ZSET    id -> when it was given up
+-- key wfleft  HASH    workflow -> tasks not yet ended
 -- family ready  ZSET  <base>ready:<lane>
 -- family wake   LIST  <base>wake:<capability>
 -- include queue
@@ -33,7 +34,8 @@ for _, id in ipairs(ids) do
   call('HDEL', k_out, id)
   call('HDEL', k_fails, id)
   call('HDEL', k_deaths, id)
-  local lane, priority = string.match(head, '^|([^|]*)|(%d)')
+  local lane, priority, workflow = string.match(head, '^|([^|]*)|(%d)|%d+|%d+|%d+|([^|]*)|')
+  if workflow ~= '' and call('HEXISTS', k_wfleft, workflow) == 1 then call('HINCRBY', k_wfleft, workflow, 1) end
   arrive(id, lane, ticks(1) - priority * conf.aging)
 end
 arrived()

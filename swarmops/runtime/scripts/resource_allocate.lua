@@ -24,14 +24,14 @@ local held = again(id)
 if held then
   return {tonumber(held), pool - used}
 end
-if not keeps(swarm) then
+local now = clock()
+if not keeps(swarm, now) then
   return redis.error_reply('NOTFOUND no live swarm ' .. swarm)
 end
 if used + amount > pool then
   return redis.error_reply('FULL ' .. kind .. ' has ' .. text(math.max(0, pool - used)) .. ' left of ' .. text(pool) ..
     ', not ' .. ARGV[4])
 end
-local now = clock()
 redis.call('HINCRBY', k_used, kind, ARGV[4])
 held = redis.call('HINCRBY', root .. 'share:' .. swarm, kind, ARGV[4])
 redis.call('HSET', root .. 'share_use:' .. swarm, kind, text(now))

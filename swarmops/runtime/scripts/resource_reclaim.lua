@@ -30,7 +30,7 @@ if from >= all then
 end
 local seen = redis.call('ZRANGE', k_shares, from, from + most - 1)
 for _, swarm in ipairs(seen) do
-  local alive = keeps(swarm)
+  local alive = keeps(swarm, now)
   local held = redis.call('HGETALL', root .. 'share:' .. swarm)
   for i = 1, #held, 2 do
     local kind = held[i]

@@ -1,6 +1,9 @@
 -- state_save: writes a state if its version is the expected one ('' for none yet); answers the new version.
--- Sent again with the same write id it answers the same, even when others wrote after it (the last 8 are known).
--- key state     HASH    v, d (JSON or zlib), sum (sha256 of d), at ms, by, from (snapshot), w (last 8 writes, id=version)
+-- Sent again with the same write id it answers the same, though others wrote since: or an `update` whose answer was
+-- lost would count twice. Ids are known for 30 s, in two generations; a generation has at most 50000.
+-- key state     HASH    v, d (JSON or zlib), sum (sha256 of d), at ms, by, from (snapshot)
+-- key writes    HASH    write id -> version, t -> ms when this generation began; for 60 s
+-- key written   HASH    the generation before
 -- key states    ZSET    name -> at ms; as many as there are states
 -- key due       ZSET    name -> ms of the next automatic snapshot; as many as there are states
 -- key swarm     HASH    the swarm of that name, if there is one
@@ -15,20 +18,26 @@ local name, expected, write, data, sum = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARG
 local by, ttl, dead_ttl, interval, token, from = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local stale = token ~= '' and fence(k_leader, k_term, token)
 if stale then return stale end
-local old = redis.call('HMGET', k_state, 'v', 'w')
-local done = string.match(',' .. (old[2] or ''), ',' .. write .. '=(%d+)')
+local done = redis.call('HGET', k_writes, write) or redis.call('HGET', k_written, write)
 if done then return tonumber(done) end
-if (old[1] or '') ~= expected then
-  return redis.error_reply('CONFLICT state ' .. name .. ' has version ' .. (old[1] or 'none') .. ', you expected '
+local old = redis.call('HGET', k_state, 'v')
+if (old or '') ~= expected then
+  return redis.error_reply('CONFLICT state ' .. name .. ' has version ' .. (old or 'none') .. ', you expected '
     .. (expected == '' and 'none' or expected))
 end
 local now = clock()
-local v = (tonumber(old[1]) or 0) + 1
-local writes, kept = { write .. '=' .. v }, old[2] or ''
-for w in string.gmatch(kept, '[^,]+') do
-  if #writes < 8 then writes[#writes + 1] = w end
+local v = (tonumber(old) or 0) + 1
+redis.call('HSET', k_state, 'v', v, 'd', data, 'sum', sum, 'at', now, 'by', by)
+local begun = redis.call('HGET', k_writes, 't')
+if begun and (now - begun > 30000 or redis.call('HLEN', k_writes) > 50000) then
+  redis.call('RENAME', k_writes, k_written)
+  begun = nil
 end
-redis.call('HSET', k_state, 'v', v, 'd', data, 'sum', sum, 'at', now, 'by', by, 'w', table.concat(writes, ','))
+redis.call('HSET', k_writes, write, v)
+if not begun then
+  redis.call('HSET', k_writes, 't', now)
+  redis.call('PEXPIRE', k_writes, 60000)
+end
 if from ~= '' then redis.call('HSET', k_state, 'from', from) end
 redis.call('ZADD', k_states, now, name)
 redis.call('ZADD', k_due, 'NX', now + interval, name)

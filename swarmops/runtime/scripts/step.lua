@@ -1,9 +1,10 @@
 -- step: what a worker says and asks in one call: outcomes, tasks given back, its heartbeat, and more work. In passing
 -- it takes tasks from dead workers, looks at the timers, and takes in what plain Redis users posted.
 -- args: worker, lease ms, want, capabilities joined by commas, tasks it thinks it holds or -1,
---     n, n times id, attempt, d(one) or f(ailed) or x (failed, do not retry), JSON;  m, m ids given back
+--     n, n times id, attempt, d(one) or f(ailed, f500: again after 500 ms) or
+--     x (failed, do not retry), JSON;  m, m ids given back
 -- answers: [ms until something is due or -1, [id, attempt, record ...], [id, why refused ...],
---     [ids it holds] or [] when they are as many as it thinks, [child, parent, outcome ...], was it different (0, 1)]
+--     [ids it held before, when they are not as many as it thinks], [child, parent, outcome ...], was it different (0, 1)]
 -- key task      HASH    id -> record, of open and dead tasks; conf.limit at most
 -- key out       HASH    id -> outcome of ended tasks, bounded by conf.keep and conf.kept
 -- key lanes     SET     lanes that may hold ready tasks; 256 at most
@@ -63,6 +64,12 @@ if #outs > 0 then settle() end
 trim()
 
 local held = {}
-if differs then held = held_by({ [worker] = true }, 100000) end
+if differs then
+  local new = {}
+  for i = 1, #claimed, 3 do new[claimed[i]] = true end
+  for _, id in ipairs(held_by({ [worker] = true }, 100000)) do
+    if not new[id] then held[#held + 1] = id end
+  end
+end
 local soon = call('ZRANGE', k_timers, 0, 0, 'WITHSCORES')[2]
 return { soon and math.max(0, soon - now) or -1, claimed, refused, held, parents, differs and 1 or 0 }

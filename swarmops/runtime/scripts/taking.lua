@@ -65,7 +65,8 @@ local function take_results(worker, first, n, refused)
         close(id, 'done', task_type, submitted, workflow, '"result":' .. payload, attempt, worker, since)
         if linked then ready_children(id) end
       else
-        fail(id, call('HGET', k_task, id), payload, kind == 'f', attempt, worker, since)
+        local again = string.sub(kind, 1, 1) == 'f'
+        fail(id, call('HGET', k_task, id), payload, again, attempt, worker, since, string.match(kind, '%d+'))
       end
     end
   end

@@ -1,5 +1,5 @@
 -- task_get: all that is known of some tasks.
--- args: ids;  answers: for each [record, outcome, hold, attempts, fails, deaths, progress, deps, due ms] with '' for none
+-- args: n, ids;  answers: for each what lib looking says, '' for what there is not
 -- key task      HASH  id -> record
 -- key out       HASH  id -> outcome
 -- key held      HASH  id -> worker attempt since_ms submitted_ms type
@@ -9,12 +9,7 @@
 -- key progress  HASH  id -> what its worker said last
 -- key deps      HASH  id -> parents not yet done
 -- key timers    ZSET  d:<id> delayed until -> ms
+-- include looking
 local answer = {}
-for i, id in ipairs(ARGV) do
-  answer[i] = {}
-  for k, key in ipairs({ k_task, k_out, k_held, k_attempts, k_fails, k_deaths, k_progress, k_deps }) do
-    answer[i][k] = redis.call('HGET', key, id) or ''
-  end
-  answer[i][9] = redis.call('ZSCORE', k_timers, 'd:' .. id) or ''
-end
+for i = 2, #ARGV do answer[i - 1] = facts(ARGV[i]) end
 return answer

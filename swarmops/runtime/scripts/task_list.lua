@@ -1,5 +1,5 @@
--- task_list: ids of one status, in order: ready as they will be claimed, delayed as they are due, ended newest first.
--- args: status, offset, limit;  answers: ids. Ended and delayed tasks are looked for among 20,000 at most.
+-- task_list: tasks of one status, in order: ready as they will be claimed, delayed as they are due, ended newest first.
+-- args: status, offset, limit;  answers: as task_get. Ended and delayed tasks are looked for among 20,000 at most.
 -- key task    HASH  id -> record
 -- key out     HASH  id -> outcome
 -- key lanes   SET   lanes that may hold ready tasks
@@ -8,7 +8,12 @@
 -- key fin     LIST  ms:id of outcomes, oldest first
 -- key dead    ZSET  id -> when it was given up
 -- key deps    HASH  id -> parents not yet done
+-- key attempts  HASH  id -> claims so far
+-- key fails   HASH  id -> failures so far, and the last error
+-- key deaths  HASH  id -> workers that died while they held it
+-- key progress  HASH  id -> what its worker said last
 -- family ready  ZSET  <base>ready:<lane>
+-- include looking
 local base = string.sub(k_task, 1, -5)
 local status, offset, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local last, ids, skipped = offset + limit - 1, {}, 0
@@ -28,7 +33,7 @@ if status == 'ready' then
     if not take(one[2]) then break end
   end
 elseif status == 'dead' then
-  return redis.call('ZREVRANGE', k_dead, offset, last)
+  ids = redis.call('ZREVRANGE', k_dead, offset, last)
 elseif status == 'running' or status == 'waiting' then
   local all = redis.call('HKEYS', status == 'running' and k_held or k_deps)
   table.sort(all)
@@ -41,15 +46,19 @@ elseif status == 'delayed' then
     if id and not take(id) then break end
   end
 else
-  local want = '{"status":"' .. status .. '"'
+  local full, want = false, '{"status":"' .. status .. '"'
   for at = -1, -20000, -500 do
     local page = redis.call('LRANGE', k_fin, at - 499, at)
     for i = #page, 1, -1 do
       local id = string.match(page[i], ':(.*)$')
       local over = redis.call('HGET', k_out, id)
-      if over and string.sub(over, 1, #want) == want and not take(id) then return ids end
+      if over and string.sub(over, 1, #want) == want and not take(id) then
+        full = true
+        break
+      end
     end
-    if #page < 500 then break end
+    if full or #page < 500 then break end
   end
 end
+for i, id in ipairs(ids) do ids[i] = facts(id) end
 return ids

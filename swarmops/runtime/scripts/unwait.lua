@@ -1,10 +1,7 @@
--- unwait: the caller does not wait any longer.
+-- unwait: the caller does not wait for this task any longer.
 -- args: id, client
--- key task   HASH  id -> record
 -- key waits  HASH  id -> clients
--- family reply  LIST  <base>reply:<client>
 local id, client, left = ARGV[1], ARGV[2], {}
-redis.call('DEL', string.sub(k_task, 1, -5) .. 'reply:' .. client)
 for one in string.gmatch(redis.call('HGET', k_waits, id) or '', '%S+') do
   if one ~= client then left[#left + 1] = one end
 end

@@ -1,21 +1,27 @@
--- wait: asks for a task's outcome, once, to be pushed to the caller's own list: at once if it has ended.
--- args: id, client;  answers: 1 it is there, 0 not yet
+-- wait: asks for the outcomes of tasks, each once, to be pushed to the caller's own list: at once if it has ended.
+-- args: client, n, ids;  answers: for each 1 it is there, 0 not yet, -1 no such task, -2 too many wait for it
 -- key task   HASH  id -> record
 -- key out    HASH  id -> outcome
 -- key waits  HASH  id -> clients; gone when the task ends, 1000 a task at most
--- family reply  LIST  <base>reply:<client>: an outcome, for a minute
-local base = string.sub(k_task, 1, -5)
-local id, client = ARGV[1], ARGV[2]
-local over = redis.call('HGET', k_out, id)
-if over then
-  redis.call('DEL', base .. 'reply:' .. client)
-  redis.call('RPUSH', base .. 'reply:' .. client, over)
-  redis.call('PEXPIRE', base .. 'reply:' .. client, 60000)
-  return 1
+-- family reply  LIST  <base>reply:<client>: id outcome, for a minute
+local client, answer = ARGV[1], {}
+local reply = string.sub(k_task, 1, -5) .. 'reply:' .. client
+for i = 3, #ARGV do
+  local id = ARGV[i]
+  local over, waiting = redis.call('HGET', k_out, id), redis.call('HGET', k_waits, id) or ''
+  answer[i - 2] = 0
+  if over then
+    redis.call('RPUSH', reply, id .. ' ' .. over)
+    redis.call('PEXPIRE', reply, 60000)
+    answer[i - 2] = 1
+  elseif redis.call('HEXISTS', k_task, id) == 0 then
+    answer[i - 2] = -1
+  elseif not string.find(' ' .. waiting .. ' ', ' ' .. client .. ' ', 1, true) then
+    if #waiting > 21000 then
+      answer[i - 2] = -2
+    else
+      redis.call('HSET', k_waits, id, waiting == '' and client or waiting .. ' ' .. client)
+    end
+  end
 end
-if redis.call('HEXISTS', k_task, id) == 0 then return redis.error_reply('NOTFOUND there is no task ' .. id) end
-local waiting = redis.call('HGET', k_waits, id) or ''
-if string.find(' ' .. waiting .. ' ', ' ' .. client .. ' ', 1, true) then return 0 end
-if #waiting > 21000 then return redis.error_reply('FULL too many wait for task ' .. id) end
-redis.call('HSET', k_waits, id, waiting == '' and client or waiting .. ' ' .. client)
-return 0
+return answer

@@ -50,5 +50,6 @@ for i = #steps, 1, -1 do -- children first: they are cancelled too, not stopped 
   end
 end
 settle()
+trim()
 if open > 0 then event('workflow.cancelled', { ARGV[1] }) end
 return open

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from swarmops.runtime.errors import Invalid
-from swarmops.runtime.taskrecords import Claim, Outcome
+from swarmops.runtime.tasks import Claim, Outcome
 from swarmops.runtime.wire import dumps
 from swarmops.runtime.worker.handlers import Fatal, Handler, Handlers, Retry
 
@@ -83,7 +83,7 @@ async def run_coroutine(handlers: Handlers, claim: Claim, context: Callable[[], 
 def failure(claim: Claim, e: BaseException) -> Outcome:
     """The outcome of an exception. Bad arguments and results fail for good, for they would again."""
     if isinstance(e, Retry):
-        return Outcome.failed(claim, e.reason)
+        return Outcome.failed(claim, e.reason, after=e.after)
     if isinstance(e, Fatal):
         return Outcome.failed(claim, str(e) or "Fatal", retry=False)
     if isinstance(e, Invalid) and e.path in ("args", "result"):

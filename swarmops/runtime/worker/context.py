@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarmops.runtime.aio import AsyncRuntime
     from swarmops.runtime.sync import Runtime
-    from swarmops.runtime.taskrecords import Claim
+    from swarmops.runtime.tasks import Claim
 
 
 class _Facts:
@@ -21,7 +21,7 @@ class _Facts:
 
     @property
     def parents(self) -> dict[str, Any]:
-        return {id: parent.result for id, parent in self.claim.parents.items()}
+        return dict(self.claim.parents)
 
     @property
     def key(self) -> str:

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from swarmops.runtime.taskrecords import Claim, Outcome
+from swarmops.runtime.tasks import Claim, Outcome
 from swarmops.runtime.worker.outage import log
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ class Heart:
 
     def __init__(self, worker: Worker):
         self.worker = worker
-        self.every = min(1.0, worker.lease_ms / 3000)
         self.abandoned: list[threading.Thread] = []
 
     def tick(self) -> None:
@@ -44,7 +43,7 @@ class Heart:
             lane.hand_back_rest()
             if lane.done or lane.back:
                 return True
-        return now - lane.spoke >= self.every
+        return now - lane.spoke >= self.worker.every
 
     def _time_out(self, lane: Lane, claim: Claim) -> None:
         thread = lane.thread

@@ -13,16 +13,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from swarmops.runtime.op import Op
-from swarmops.runtime.taskrecords import Claim, Claimed, Outcome
+from swarmops.runtime.tasks import Claim, Claimed, Outcome
 from swarmops.runtime.worker import calls
 from swarmops.runtime.worker.context import Context
-from swarmops.runtime.worker.outage import log
 from swarmops.runtime.worker.pace import Pace
 
 if TYPE_CHECKING:
     from swarmops.runtime.worker.loop import Worker
 
-WAIT = 1  # seconds that Redis keeps an idle worker waiting
+WAIT = 1.0  # seconds that Redis keeps an idle worker waiting
 
 
 class Lane:
@@ -41,7 +40,7 @@ class Lane:
         self.hungry = True  # the last claim may have left something: ask again before waiting
         self.turn = 0
         self.over = False
-        self._wait = worker.runtime.tasks.idle.op(worker.caps, seconds=WAIT, queue=worker.queue)
+        self.due_ms = -1  # until Redis has something to do for the queue
         self.start()
 
     def start(self) -> None:
@@ -70,16 +69,21 @@ class Lane:
         self._work(turn)
         if self.turn == turn:
             self.over = True
-            worker.bell.put(None)
+            worker.ring()
 
     def _claim(self) -> None:
         with self.lock:
             idle = not (self.hungry or self.busy)
             want = self.pace.want
             op, told = self.step(want)
-            found = self.worker.runtime.run_many([self._wait, op] if idle else [op], patience=0)
+            found = self.worker.runtime.run_many([self._wait(), op] if idle else [op], patience=0)
             claimed = self.heard(found[-1], told)
             self.hungry = len(claimed.tasks) >= want
+
+    def _wait(self) -> Op[bool]:
+        """Until there may be something: a token, or a timer that is due."""
+        seconds = WAIT if self.due_ms < 0 else min(WAIT, max(0.01, self.due_ms / 1000))
+        return self.worker.runtime.tasks.idle.op(self.worker.caps, seconds=seconds, queue=self.worker.queue)
 
     def _work(self, turn: int) -> None:
         """Run what was claimed; when the worker stops, what is not begun is left in todo."""
@@ -134,7 +138,7 @@ class Lane:
         if isinstance(answer, Exception):
             raise answer
         claimed: Claimed = answer
-        self.spoke = time.monotonic()
+        self.spoke, self.due_ms = time.monotonic(), claimed.next_due_ms
         with self.guard:
             for _ in range(told[0]):
                 self.done.popleft()
@@ -144,15 +148,12 @@ class Lane:
                 self._forget(set(claimed.lost))
             self.back.extend(claimed.strays)
             self.todo.extend(claimed.tasks)
-        for id, why in claimed.refused:
-            log.warning("the result of %s was refused: %s", id, why)
-        self.worker.refused += len(claimed.refused)
+        self.worker.tell_refused(claimed.refused)
         return claimed
 
     def _forget(self, lost: set[str]) -> None:
-        """These were cancelled, or given to others when our lease had ended."""
+        """These were cancelled, timed out, or given to others when our lease had ended."""
         self.todo = deque(c for c in self.todo if c.id not in lost)
-        self.done = deque(o for o in self.done if o.id not in lost)
         if self.running and self.running.id in lost and self.context:
             self.context.cancel()
 

@@ -7,6 +7,7 @@ between it and harm. Says `lead <term>` and, of each term, `refused <term>` once
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -38,10 +39,8 @@ def writes(rt: Runtime, id: str, lease: float, swarm: str) -> None:
 def write(rt: Runtime, swarm: str, to: str, term: int) -> None:
     """One fenced write. Illegal is no fault: the other leader may have written in between."""
     time.sleep(0.002)
-    try:
+    with contextlib.suppress(Illegal):
         rt.swarms.status(swarm, to, str(term), term=term)
-    except Illegal:
-        pass
 
 
 if __name__ == "__main__":

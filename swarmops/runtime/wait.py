@@ -1,0 +1,166 @@
+"""Waiting for outcomes without polling (S2-07): each waiter has a list of its own in Redis, so that none steals.
+
+What is pushed may be lost on the way with its connection; so a wait is a row of shorter ones, and each asks anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from swarmops.runtime import scripts
+from swarmops.runtime.errors import Full, Late, NotFound, SwarmError, Unavailable
+from swarmops.runtime.ids import name, new_id, number
+from swarmops.runtime.op import Op
+from swarmops.runtime.taskrecords import value_of
+
+if TYPE_CHECKING:
+    from swarmops.runtime.tasks import Tasks
+
+SLICE = 5.0  # seconds until it is asked again
+
+
+def wait_result(rt: Any, id: str, timeout: float = 30.0, queue: str = "default") -> Any:
+    """The result of a task. Raises TaskFailed, Late, NotFound."""
+    return rt.tasks.result(id, timeout, queue=queue)
+
+
+async def await_result(rt: Any, id: str, timeout: float = 30.0, queue: str = "default") -> Any:
+    """The same on an AsyncRuntime."""
+    return await rt.tasks.result(id, timeout, queue=queue)
+
+
+class _Asking:
+    def __init__(self, tasks: Tasks[Any]):
+        self.keys, self.runtime = tasks.keys, tasks.runtime
+
+    def _keys(self, queue: str, script: str) -> tuple[str, ...]:
+        name(queue, "queue")
+        return tuple(self.keys.queue(queue, part) for part in scripts.load(script).keys)
+
+    def _ask(self, queue: str, client: str, *ids: str) -> Op[list[int]]:
+        return Op("wait", self._keys(queue, "wait"), (client,), list, True, items=tuple((i,) for i in ids))
+
+    def _pop(self, queue: str, client: str, seconds: float) -> Op[Any]:
+        key = self.keys.queue(queue, "reply", client)
+        return Op("", (key,), ("BLPOP", key, seconds), safe=True, block=seconds)
+
+    def _forget(self, queue: str, client: str, id: str) -> Op[Any]:
+        return Op("unwait", self._keys(queue, "unwait"), (id, client), safe=True)
+
+
+def _check(id: str, answer: Any) -> None:
+    if isinstance(answer, Exception):
+        raise answer
+    if answer[0] == -1:
+        raise NotFound(f"there is no task {id}")
+    if answer[0] == -2:
+        raise Full(f"too many wait for task {id}")
+
+
+class Waits(_Asking):
+    """A connection for each call under way."""
+
+    def outcome(self, id: str, submit: Op[Any] | None, timeout: float, queue: str) -> Any:
+        """The result of task `id`, which `submit` submits first. Raises TaskFailed, Late, NotFound, Full."""
+        name(id, "id")
+        runtime: Any = self.runtime
+        client = new_id()
+        end = time.monotonic() + number(timeout, "timeout", 0, 1e7)
+        first = [submit] if submit else []
+        while True:
+            seconds = max(0.01, min(SLICE, end - time.monotonic()))
+            ops = [*first, self._ask(queue, client, id), self._pop(queue, client, seconds)]
+            answers: list[Any] = runtime.run_many(ops)
+            asked, popped = answers[-2:]
+            if first and isinstance(answers[0], Exception):
+                raise answers[0]
+            _check(id, asked)
+            first = []
+            if isinstance(popped, Exception) and not isinstance(popped, Unavailable):
+                raise popped
+            if popped and not isinstance(popped, Exception):
+                return value_of(id, popped[1].partition(b" ")[2])
+            if time.monotonic() >= end:
+                with contextlib.suppress(SwarmError):
+                    runtime.run(self._forget(queue, client, id))
+                raise Late(f"task {id} has not ended within {timeout:g} s")
+
+
+class AsyncWaits(_Asking):
+    """One connection for all waits on a queue, however many."""
+
+    def __init__(self, tasks: Tasks[Any]):
+        super().__init__(tasks)
+        self._desks: dict[str, _Desk] = {}
+
+    async def outcome(self, id: str, submit: Op[Any] | None, timeout: float, queue: str) -> Any:
+        """See Waits."""
+        name(id, "id")
+        number(timeout, "timeout", 0, 1e7)
+        if queue not in self._desks:
+            self._desks[queue] = _Desk(self, queue)
+        return await self._desks[queue].outcome(id, submit, timeout)
+
+
+class _Desk:
+    """Hands what arrives in its list to those who wait for it."""
+
+    def __init__(self, asking: AsyncWaits, queue: str):
+        self.asking, self.queue, self.client = asking, queue, new_id()
+        self.runtime: Any = asking.runtime
+        self.waiting: dict[str, list[asyncio.Future[bytes]]] = {}
+        self.task: asyncio.Task[None] | None = None
+
+    async def outcome(self, id: str, submit: Op[Any] | None, timeout: float) -> Any:
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.waiting.setdefault(id, []).append(future)
+        try:
+            async with asyncio.timeout(timeout or 0.001):
+                await self._ask(id, submit)
+                if self.task is None or self.task.done():
+                    self.task = asyncio.create_task(self._serve())
+                return value_of(id, await future)
+        except TimeoutError:
+            with contextlib.suppress(SwarmError):
+                await self.runtime.run(self.asking._forget(self.queue, self.client, id))
+            raise Late(f"task {id} has not ended within {timeout:g} s") from None
+        finally:
+            if future in self.waiting.get(id, ()):
+                self.waiting[id].remove(future)
+                if not self.waiting[id]:
+                    del self.waiting[id]
+
+    async def _ask(self, id: str, submit: Op[Any] | None) -> None:
+        ask = self.asking._ask(self.queue, self.client, id)
+        if submit:
+            submitted, asked = await asyncio.gather(
+                self.runtime.run(submit), self.runtime.run(ask), return_exceptions=True
+            )
+            if isinstance(submitted, BaseException):
+                raise submitted
+            if not isinstance(asked, BaseException) and asked[0] >= 0:
+                return
+        _check(id, await self.runtime.run(ask))
+
+    async def _serve(self) -> None:
+        """Until nobody waits. Redis being away is waited out: those who wait have their own deadlines."""
+        key = self.asking.keys.queue(self.queue, "reply", self.client)
+        rest: Op[Any] = Op("", (key,), ("LPOP", key, 1000), safe=True)
+        while self.waiting:
+            try:
+                first, more = await self.runtime.run_many([self.asking._pop(self.queue, self.client, SLICE), rest])
+                arrived = [first[1]] if first and not isinstance(first, Exception) else []
+                arrived += more if more and not isinstance(more, Exception) else []
+                if not arrived and self.waiting:
+                    await self.runtime.run(self.asking._ask(self.queue, self.client, *self.waiting))
+            except SwarmError:
+                await asyncio.sleep(0.2)
+                continue
+            for one in arrived:
+                id, _, outcome = one.partition(b" ")
+                for future in self.waiting.pop(id.decode(), []):
+                    if not future.done():
+                        future.set_result(outcome)

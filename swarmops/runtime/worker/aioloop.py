@@ -1,0 +1,241 @@
+"""The worker for coroutines: many tasks at once in one event loop, and one conversation with Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from signal import SIGINT, SIGTERM
+from typing import Any
+
+from swarmops.runtime import ids
+from swarmops.runtime.aio import AsyncRuntime
+from swarmops.runtime.errors import SwarmError
+from swarmops.runtime.settings import Settings
+from swarmops.runtime.sync import Runtime
+from swarmops.runtime.tasks import Claim, Outcome
+from swarmops.runtime.worker import calls, hooks
+from swarmops.runtime.worker.base import Base, roomy
+from swarmops.runtime.worker.context import AsyncContext, Context
+from swarmops.runtime.worker.outage import is_hopeless, log
+
+WAIT = 1.0  # seconds that Redis keeps an idle worker waiting
+
+
+class AsyncWorker(Base):
+    """Like Worker, for coroutine functions; plain functions run in `threads` threads. Raises Invalid.
+
+    where: Settings, a URL or None (the environment), or an AsyncRuntime of this event loop.
+    concurrency: tasks at the same time.
+    """
+
+    def __init__(
+        self,
+        where: AsyncRuntime | Settings | str | None,
+        handlers: Any,
+        queue: str = "default",
+        name: str | None = None,
+        caps: Sequence[str] = (),
+        concurrency: int = 100,
+        threads: int = 4,
+        lease: float = 30.0,
+        drain_timeout: float = 30.0,
+    ):
+        super().__init__(handlers, queue, name, caps, threads, lease, drain_timeout)
+        self.concurrency = int(ids.number(concurrency, "concurrency", 1, 10_000))
+        self._own = not isinstance(where, AsyncRuntime)
+        self.runtime = where if isinstance(where, AsyncRuntime) else AsyncRuntime(roomy(where, 10))
+        self.running: dict[str, tuple[asyncio.Task[None], Claim]] = {}
+        self.done: deque[Outcome] = deque()
+        self.back: deque[str] = deque()
+        self._contexts: dict[str, Context] = {}  # of plain functions, which cannot be cancelled otherwise
+        self._hungry, self._spoke, self._due_ms = True, 0.0, -1
+        self._waiting: asyncio.Task[Any] | None = None
+
+    async def run(self) -> int:
+        """Work until told to end; returns an exit code. See Worker.run."""
+        self._bell, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        self._pool = ThreadPoolExecutor(self.threads, "task")
+        async with contextlib.AsyncExitStack() as stack:
+            if self._own:
+                stack.push_async_callback(self.runtime.close)
+            stack.callback(self._pool.shutdown, wait=False, cancel_futures=True)
+            await stack.enter_async_context(self._signals())
+            try:
+                await self.runtime.connect()
+            except SwarmError as e:
+                if is_hopeless(e):
+                    raise
+                self.outage.failed(e)
+            for hook in self.handlers.inits:
+                await asyncio.to_thread(hooks.call, hook)
+            for hook in reversed(self.handlers.cleanups):
+                stack.push_async_callback(asyncio.to_thread, hooks.attempt, hook)
+            hooks.begin_ticks(self.handlers, lambda: self.stopping)
+            log.info("%s works on queue %s, up to %d tasks at once", self.name, self.queue, self.concurrency)
+            await self._work()
+            await self._drain()
+        return self.exit_code
+
+    def ring(self) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._bell.set)
+
+    # -- one conversation with Redis
+
+    async def _work(self) -> None:
+        while not self.stopping:
+            self._bell.clear()
+            free = self.concurrency - len(self.running)
+            due = bool(self.running) and time.monotonic() - self._spoke >= self.every
+            if self.done or self.back or due or (self._hungry and free):
+                if not await self._step(free):
+                    await self._pause()
+                continue
+            if self._waiting is None and free:
+                self._waiting = asyncio.create_task(self._wait())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), self.every)
+        if self._waiting:
+            self._waiting.cancel()
+
+    async def _wait(self) -> None:
+        """Until there may be something to claim."""
+        seconds = WAIT if self._due_ms < 0 else min(WAIT, max(0.01, self._due_ms / 1000))
+        op = self.runtime.tasks.idle.op(self.caps, seconds=seconds, queue=self.queue)
+        try:
+            await self.runtime.run_many([op], patience=0)
+        except SwarmError as e:
+            self.outage.failed(e)
+            await self._pause()
+        self._hungry, self._waiting = True, None
+        self._bell.set()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self.outage.slot())
+
+    async def _step(self, want: int) -> bool:
+        """Tell Redis all there is to tell and claim. False if it did not hear us: nothing is forgotten then."""
+        results, back = list(self.done), list(self.back)
+        holding = [*self.running, *(o.id for o in results), *back]
+        op = self.runtime.tasks.step.op(
+            self.name,
+            results,
+            want=want,
+            caps=self.caps,
+            lease_ms=self.lease_ms,
+            queue=self.queue,
+            released=back,
+            holding=holding,
+        )
+        try:
+            claimed = (await self.runtime.run_many([op], patience=0))[0]
+            if isinstance(claimed, Exception):
+                raise claimed
+        except Exception as e:
+            self.outage.failed(e)
+            return False
+        self.outage.fine()
+        self._spoke, self._due_ms = time.monotonic(), claimed.next_due_ms
+        for queue, told in ((self.done, results), (self.back, back)):
+            for _ in told:
+                queue.popleft()
+        self.tell_refused(claimed.refused)
+        self.back.extend(claimed.strays)
+        for id in claimed.lost:  # cancelled, timed out, or given to others when our lease had ended
+            if held := self.running.pop(id, None):
+                held[0].cancel()
+        for claim in claimed.tasks:
+            self.running[claim.id] = (asyncio.create_task(self._one(claim)), claim)
+        self._hungry = want > 0 and len(claimed.tasks) >= want
+        return True
+
+    # -- one task
+
+    async def _one(self, claim: Claim) -> None:
+        outcome: Outcome | None = None
+        try:
+            async with asyncio.timeout(claim.timeout_ms / 1000 if claim.timeout_ms else None):
+                outcome = await self._call(claim)
+        except TimeoutError:
+            self.timed_out += 1
+            self._cancel_plain(claim.id)
+            outcome = Outcome.failed(claim, f"timed out after {claim.timeout_ms / 1000:g} s")
+        except asyncio.CancelledError:
+            self._cancel_plain(claim.id)
+        held = self.running.pop(claim.id, None)
+        self._contexts.pop(claim.id, None)
+        if held and outcome:
+            self.done.append(outcome)
+        elif held:
+            self.back.append(claim.id)
+        self._bell.set()
+
+    async def _call(self, claim: Claim) -> Outcome:
+        handler = self.handlers.tasks.get(claim.kind)
+        if handler is None or handler.coroutine:
+            return await calls.run_coroutine(
+                self.handlers, claim, lambda: AsyncContext(claim, self.queue, self.runtime)
+            )
+        return await self._loop.run_in_executor(self._pool, calls.run, self.handlers, claim, lambda: self._plain(claim))
+
+    def _plain(self, claim: Claim) -> Context:
+        self._contexts[claim.id] = Context(claim, self.queue, self._runtime_of_threads)
+        return self._contexts[claim.id]
+
+    @property
+    def _runtime_of_threads(self) -> Runtime:
+        if not hasattr(self, "_threads_runtime"):
+            self._threads_runtime = Runtime(self.runtime.settings)
+        return self._threads_runtime
+
+    def _cancel_plain(self, id: str) -> None:
+        if context := self._contexts.get(id):
+            context.cancel()
+
+    # -- the end
+
+    async def _drain(self) -> None:
+        """Finish what runs, deliver, hand back the rest, and take leave."""
+        end = time.monotonic() + self.drain_timeout
+        while self.running and not self.hurry and time.monotonic() < end:
+            self._bell.clear()
+            if self.done or self.back or time.monotonic() - self._spoke >= self.every:
+                if not await self._step(0):
+                    await self._pause()
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._bell.wait(), 0.1)
+        for task, _ in self.running.values():
+            task.cancel()
+        if self.running:
+            await asyncio.wait([task for task, _ in self.running.values()], timeout=1)
+        end = max(end, time.monotonic() + 2)
+        while not await self._farewell() and time.monotonic() < end:
+            await self._pause()
+
+    async def _farewell(self) -> bool:
+        """Deliver what is done and leave, which hands back the rest."""
+        if self.done and not await self._step(0):
+            return False
+        try:
+            await self.runtime.run_many([self.runtime.tasks.leave.op(self.name, queue=self.queue)], patience=0)
+        except SwarmError as e:
+            self.outage.failed(e)
+            return False
+        return True
+
+    @contextlib.asynccontextmanager
+    async def _signals(self) -> AsyncIterator[None]:
+        main = threading.current_thread() is threading.main_thread()
+        for which in (SIGTERM, SIGINT) if main else ():
+            self._loop.add_signal_handler(which, self.signalled)
+        try:
+            yield
+        finally:
+            for which in (SIGTERM, SIGINT) if main else ():
+                self._loop.remove_signal_handler(which)
