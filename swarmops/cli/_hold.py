@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
-def held() -> None:
-    """Return at SIGTERM or Ctrl-C, whichever thread the system hands the signal to."""
+@contextmanager
+def held() -> Iterator[Callable[[], object]]:
+    """From here on SIGTERM and Ctrl-C end nothing but the waiting: what is yielded returns when one has come.
+
+    Whichever thread the system hands the signal to, and also if it came before the waiting began.
+    """
     ours, system = socket.socketpair()
     system.setblocking(False)
     with ours, system:
@@ -17,7 +23,7 @@ def held() -> None:
             signal.signal(which, _nothing)
         signal.set_wakeup_fd(system.fileno())
         try:
-            ours.recv(1)
+            yield lambda: ours.recv(1)
         finally:
             signal.set_wakeup_fd(-1)
 

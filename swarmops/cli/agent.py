@@ -48,9 +48,9 @@ def register(rt: Runtime, as_json: bool, id: str | None, name: str | None, hold:
         from swarmops.cli._hold import held
 
         rt.connect()
-        with Beating(AgentBeat(rt, which, **said, facts=found.facts)):
+        with held() as wait, Beating(AgentBeat(rt, which, **said, facts=found.facts)):
             progress(f"{which} is registered and beats until SIGTERM or Ctrl-C")
-            held()
+            wait()
         new, word = True, "removed"
     body = {"schema": "swarmops.agent-registered/1", "id": which, "new": new, "capabilities": said["capabilities"]}
     print_result(body, as_json, lambda: f"{which} {word}")

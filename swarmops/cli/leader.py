@@ -76,8 +76,8 @@ def _hold(rt: Runtime, as_json: bool, id: str, lease: float | None) -> int:
         say(f"{id} leads, term {term}")
 
     rt.connect()
-    with Candidate(rt, id, lease, lead, lambda: say(f"{id} leads no more")):
-        held()
+    with held() as wait, Candidate(rt, id, lease, lead, lambda: say(f"{id} leads no more")):
+        wait()
     body = {"schema": "swarmops.candidacy/1", "id": id, "terms": terms}
     print_result(body, as_json, lambda: f"{id} led {len(terms)} time{'s' * (len(terms) != 1)}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from typing import Any
@@ -54,6 +55,8 @@ def options(settings: Settings, *, timeout: float | None = None) -> dict[str, An
         found |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_min_version": ssl.TLSVersion.TLSv1_2}
         found |= {"ssl_ca_certs": settings.ca or None, "ssl_certfile": settings.cert or None}
         found["ssl_keyfile"] = settings.key or None
+        if not settings.password:  # reading an answer takes in the session tickets that redis-py would take for data
+            found["client_name"] = "swarmops"
     return found
 
 
@@ -117,7 +120,7 @@ def code_of(e: rx.ResponseError) -> tuple[str, str]:
     }
     text = str(e)
     if text.startswith("Error running script"):  # Redis 6.2 says so in front of what a command in it met
-        text = text.rpartition(": -")[2]
+        text = re.sub(r"^.*?(@user_script: ?\d+: )+-?", "", text)
     first, _, rest = text.partition(" ")
     for kind, code in known.items():
         if isinstance(e, kind):

@@ -68,7 +68,7 @@ def plan_for(value: Any, source: str, source_id: str, age: float | None, strateg
     counts = {kind: len(found) for kind, found in ids.items()}
     total = sum(counts.values())
     each = state.get("task_seconds")
-    seconds = each if isinstance(each, int | float) and not isinstance(each, bool) and each >= 0 else 1.0
+    seconds = each if isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= 1e9 else 1.0
     left = counts["in_progress"] + counts["pending"]
     return Plan(
         resume_from=source,

@@ -175,9 +175,9 @@ def test_password_and_tls_reach_every_connection(own_server: Callable[..., Serve
     with pytest.raises(Unavailable) as e, made(locked, password="wrong"):
         pass
     assert e.value.kind == "login"
-    secured = Secured(own_server, tmp_path)
-    s = secured.settings
-    with createMultiSwarmCoordination(host=s.host, port=s.port, ssl=True, ca=s.ca, cert=s.cert, key=s.key) as ms:
+    s = Secured(lambda *options: own_server(*options, "--requirepass", "sesame"), tmp_path).settings
+    tls = {"host": s.host, "port": s.port, "ssl": True, "ca": s.ca, "cert": s.cert, "key": s.key}
+    with createMultiSwarmCoordination(tls, password="sesame") as ms:
         until(lambda: ms.is_leader)
         assert ms.get_swarm(ms.create_swarm("x").id).status == "active"
 

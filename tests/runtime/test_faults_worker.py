@@ -195,7 +195,7 @@ def test_sigterm_loses_nothing_and_runs_nothing_twice(rt: Runtime, tmp_path: Pat
     with processes() as workers:
         workers.append(Process(rt.settings, noted, "first", batch=50))
         for i in range(4):
-            until(lambda: stats(rt).get("tasks_done", 0) > 100 * (i + 1))
+            until(lambda least=100 * (i + 1): stats(rt).get("tasks_done", 0) > least)
             workers.append(Process(rt.settings, noted, f"next-{i}", batch=50, threads=2))
             workers[i].signal(signal.SIGTERM)
             assert workers[i].end() == 0

@@ -328,7 +328,7 @@ def test_a_sender_that_floods_is_limited_alone(rt: Runtime) -> None:
             rt.messages.send("agent.a", "agent_heartbeat", {"load": 1}, sender="agent.calm")
             beats += 1
     refused = [r for r in flood if isinstance(r, Full)]
-    assert 200 < len(refused) <= 400 and rt.messages.undelivered("agent.a") == beats == 50
+    assert 100 < len(refused) <= 400 and rt.messages.undelivered("agent.a") == beats == 50
     wait = retry_after(refused[-1])
     assert 0 < wait <= 0.1, str(refused[-1])
     until(
@@ -378,6 +378,25 @@ def test_a_member_that_lags_behind_the_history_is_told_how_much_it_missed(rt: Ru
         until(lambda: len(seen.got) == 11, "what is left")
         assert inbox.missed == 20
     assert [p["text"] for p, _ in seen.got] == ["0", *(str(i) for i in range(21, 31))]
+
+
+def test_one_that_hangs_holds_up_no_other_and_one_that_left_gets_no_more(rt: Runtime) -> None:
+    """F40."""
+    go, seen = threading.Event(), Collector()
+    stuck, well = Inbox(rt, "agent.stuck"), Inbox(rt, "agent.well")
+    stuck.on("announcement", lambda p, e: go.wait(20))
+    well.add("agent.leaves")
+    well.on("announcement", seen)
+    with stuck, well:
+        for i in range(100):
+            rt.messages.broadcast("announcement", {"text": str(i)})
+        until(lambda: len(seen.got) == 200, "both others have all")
+        well.remove("agent.leaves")
+        assert rt.messages.members("global") == ["agent.stuck", "agent.well"]
+        rt.messages.broadcast("announcement", {"text": "last"})
+        until(lambda: len(seen.got) >= 201, "the one that stays")
+        go.set()
+    assert [p["text"] for p, _ in seen.got[200:]] == ["last"]
 
 
 def test_something_that_is_no_message_does_not_stop_the_others(rt: Runtime) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 
 from swarmops.runtime import Runtime
-from swarmops.runtime.coordinator.duties import Coordinator
+from swarmops.runtime.coordinator.duties import Pace
+from swarmops.runtime.coordinator.loop import Coordinator
 
 
 def main() -> None:
-    with Runtime() as rt, Coordinator(rt, sys.argv[1], lease=float(sys.argv[2]), distribute=0.1) as coordinator:
-        coordinator.wait()
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    pace = Pace(distribute=0.2)
+    with Runtime() as rt, Coordinator(rt, sys.argv[1], pace, float(sys.argv[2])):
+        over.wait()
 
 
 if __name__ == "__main__":

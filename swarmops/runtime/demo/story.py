@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from swarmops.runtime.errors import Stale, SwarmError
+from swarmops.runtime.leader import Leadership
 from swarmops.runtime.op import command
 from swarmops.runtime.sync import Runtime
 from swarmops.runtime.tasks import TaskSpec
@@ -24,7 +25,7 @@ from swarmops.runtime.workflows import Step
 
 T = TypeVar("T")
 LEASE = 1.0  # seconds: short, so that a death is seen soon
-SWARMS = {"alpha": ["python"], "beta": ["python", "gpu"], "gamma": ["browser"]}
+SWARMS = {"alpha": ("normal", ["python"]), "beta": ("high", ["python", "gpu"]), "gamma": ("low", ["browser"])}
 STRATEGIES = ("least_loaded", "round_robin", "priority", "capability")
 EACH = 6  # tasks given out by each strategy
 
@@ -60,8 +61,8 @@ class Story:
     # -- chapters
 
     def swarms(self) -> None:
-        for name, capabilities in SWARMS.items():
-            meta = {"phase": "demo", "priority": "normal", "capabilities": capabilities}
+        for name, (priority, capabilities) in SWARMS.items():
+            meta = {"phase": "demo", "priority": priority, "capabilities": capabilities}
             self.rt.swarms.create(f"the demo's {name}", id=name, metadata=meta, heartbeat=60)
             self.rt.swarms.status(name, "active")
         self.tell(f"{len(SWARMS)} swarms are active: {', '.join(SWARMS)}")
@@ -69,14 +70,14 @@ class Story:
     def election(self) -> None:
         for name in ("coordinator-1", "coordinator-2"):
             self.coordinators[name] = self._start("swarmops.runtime.demo.coordinator", name, str(LEASE))
-        won = self._until(self.rt.leader.who, 15, "a leader")
+        won: Leadership = self._until(self.rt.leader.who, 15, "a leader")
         self.tell(f"{won.holder} leads (term {won.term}), {self._other(won.holder)} stands by")
 
     def distribution(self) -> None:
         for strategy in STRATEGIES:
             self.rt.distribution.strategy(strategy)
             ids = [self._give(strategy, i) for i in range(EACH)]
-            places = [self._until(lambda id=id: self._assigned(id), 15, f"{id} to be given out") for id in ids]
+            places = self._places(ids, strategy)
             shared = ", ".join(f"{swarm} {n}" for swarm, n in sorted(Counter(places).items()))
             self.tell(f"{strategy:<13} {EACH} tasks: {shared}")
         for name in SWARMS:
@@ -156,11 +157,16 @@ class Story:
 
     def _give(self, strategy: str, i: int) -> str:
         needs = ["gpu"] if strategy == "capability" and i % 2 else []
-        priority = ("high", "normal", "low")[i % 3]
+        priority = ("high", "normal")[i % 2]
         return self.rt.distribution.submit(f"{strategy} {i}", priority=priority, capabilities=needs).id
 
-    def _assigned(self, id: str) -> str:
-        return self.rt.distribution.get(id).swarm
+    def _places(self, ids: list[str], strategy: str) -> list[str]:
+        found: list[str] = self._until(lambda: self._assigned(ids), 15, f"{strategy} to give everything out")
+        return found
+
+    def _assigned(self, ids: list[str]) -> list[str]:
+        places = [self.rt.distribution.get(id).swarm for id in ids]
+        return places if all(places) else []
 
     def _held(self, worker: str) -> int:
         key = self.rt.keys.queue("default", "load")

@@ -29,8 +29,8 @@ if live >= limit then
 end
 redis.call('HSET', key, 'd', d, 'status', 'initializing', 'created', text(now), 'beat', text(now), 'load', '0',
   'why', 'created', 'dead', dead, 'ttl', ttl, 'nonce', nonce)
--- with microseconds behind the point: newest first, even in a rush
-redis.call('ZADD', k_swarms, text(now) .. string.format('.%03d', redis.call('TIME')[2] % 1000), id)
+local t = redis.call('TIME')  -- with microseconds behind the point: newest first, even in a rush
+redis.call('ZADD', k_swarms, text(t[1] * 1000 + math.floor(t[2] / 1000)) .. string.format('.%03d', t[2] % 1000), id)
 redis.call('ZADD', k_due, now + dead, id)
 redis.call('SADD', base .. 'swarm_status:initializing', id)
 note('swarm.registered', id)

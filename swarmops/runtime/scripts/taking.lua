@@ -14,11 +14,12 @@ local function bucket(name, ms, into)
   into[field] = (into[field] or 0) + 1
 end
 
-local function why_not(id, attempt, worker)
+local function why_not(id, attempt, worker, kind)
   local over = call('HGET', k_out, id)
-  if over then
-    if string.find(over, '"attempt":' .. attempt .. ',"worker":"' .. worker .. '"', 1, true) then return nil end
-    return 'it has ended: ' .. string.match(over, '^{"status":"(%a+)"')
+  if over then -- not refused is only what was recorded already, and is said again since the answer was lost
+    local status, mine = string.match(over, '^{"status":"(%a+)"'), '"attempt":' .. attempt .. ',"worker":"' .. worker .. '"'
+    if status == (kind == 'd' and 'done' or 'dead') and string.find(over, mine, 1, true) then return nil end
+    return 'it has ended: ' .. status
   end
   if call('HEXISTS', k_task, id) == 0 then return 'there is no task ' .. id end
   local n = tonumber(call('HGET', k_attempts, id) or 0)
@@ -44,7 +45,7 @@ local function take_results(worker, first, n, refused)
       who, number, since, submitted, task_type = string.match(held[i], HOLDS)
     end
     if who ~= worker or number ~= attempt then
-      local why = why_not(id, attempt, worker)
+      local why = why_not(id, attempt, worker, kind)
       if why and not taken[id] then
         refused[#refused + 1] = id
         refused[#refused + 1] = why

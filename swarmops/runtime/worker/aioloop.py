@@ -214,6 +214,8 @@ class AsyncWorker(Base):
             task.cancel()
         if self.running:
             await asyncio.wait([task for task, _ in self.running.values()], timeout=1)
+        if self.hurry or not self.done:
+            end = 0.0  # to leave is polite, but leases end anyway
         end = max(end, time.monotonic() + 2)
         while not await self._farewell() and time.monotonic() < end:
             await self._pause()

@@ -100,6 +100,8 @@ class Worker(Base):
             if claim := lane.running:
                 lane.give_up(claim, None)
             lane.hand_back_rest()
+        if self.hurry or not any(lane.done for lane in self.lanes):
+            end = 0.0  # to leave is polite, but leases end anyway
         end = max(end, time.monotonic() + 2)
         while not self._farewell() and time.monotonic() < end:
             self.outage.wait() if self.outage.away else self._sleep()
