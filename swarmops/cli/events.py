@@ -1,4 +1,4 @@
-"""Show, follow and export the audit trail: every change of state."""
+"""Show, follow and export the audit trail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show the runtime's counters and latencies, and what is above its limit."""
+"""Show counters and latencies, and what is above its limit."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Full, Invalid, Late, LeaseLost, NotFound, Refused, TooLarge
 from swarmops.runtime.op import Op
+from tests.runtime.groups import Cluster
 from tests.runtime.server import Server
 
 
@@ -278,3 +280,21 @@ def test_what_happened_is_in_the_shards_events_and_in_the_registrys(rt: Runtime)
     ]
     key = rt.keys.registry("events")
     assert b"shard.registered" in rt.run(Op("", (key,), ("XREVRANGE", key, "+", "-")))[0][1]
+
+
+def test_on_a_cluster_every_part_keeps_to_its_slot(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster, Runtime(cluster.settings) as rt:  # type: ignore[attr-defined]
+        for i in range(6):
+            rt.shards.register(f"s{i}", ttl=60)
+            made = rt.shards.load_context(f"s{i}", f"context {i} " * 50_000)
+            source = rt.findings.add(f"s{i}", "t", i)
+            asked = rt.findings.syntheses.request(f"s{i}", "p", [source])
+            claim = rt.findings.syntheses.next(f"s{i}", "c", timeout=5)
+            assert claim
+            rt.findings.syntheses.answer(asked, "c", claim.attempt, i)
+            assert rt.findings.syntheses.wait(asked, 5).answer == i
+            rt.shards.beat(f"s{i}")
+            assert len(rt.contexts.resolve(made.reference)) == made.size
+            assert rt.findings.list(f"s{i}").findings[0].data == i
+        assert rt.shards.status()["total_shards"] == 6
+        assert all(rt.shards.remove(f"s{i}") and rt.shards.list(everyone=True) is not None for i in range(6))
