@@ -53,7 +53,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
 )
 def swarmops() -> None:
-    """From one inventory to a running, firewalled, meshed, backed-up fleet.
+    """From one inventory to a running fleet, and the swarm that works on it.
 
     \b
     Exit codes: 0 fine, 1 something failed, 2 the input is wrong, 3 a host is

@@ -73,7 +73,7 @@ def _row(one: Claim) -> dict[str, Any]:
     if one.timeout_ms:
         row["timeout"] = one.timeout_ms / 1000
     if one.parents:
-        row["parents"] = {k: p._asdict() for k, p in one.parents.items()}
+        row["parents"] = dict(one.parents)
     for name in ("workflow", "meta", "fault"):
         if value := getattr(one, name):
             row[name] = value

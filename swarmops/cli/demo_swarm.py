@@ -1,4 +1,4 @@
-"""Show a swarm at work on a Redis of its own: elect, distribute, kill, recover, lose nothing."""
+"""Show a swarm at work: elect, distribute, kill, lose nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find out why a swarm does not talk, lead, remember or fit into memory."""
+"""Find out why a swarm does not talk, lead or remember."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def command() -> None:
 @click.argument("shard")
 @click.argument("task_type")
 @click.argument("data")
-@click.option("--author", default="cli", show_default=True)
+@click.option("--author", default="cli", show_default=True, help="Who has found it.")
 @click.option("--id", "own", help="An own id: adding it again changes nothing.")
 @runtime_options
 def add(shard: str, task_type: str, data: str, author: str, own: str | None, rt: Runtime, as_json: bool) -> None:
@@ -36,7 +36,7 @@ def add(shard: str, task_type: str, data: str, author: str, own: str | None, rt:
 @command.command("list")
 @click.argument("shard")
 @click.option("--type", "task_type", help="Only of this task type.")
-@click.option("--limit", default=100, show_default=True)
+@click.option("--limit", default=100, show_default=True, help="At most so many.")
 @click.option("--after", default=0, help="Go on behind this number (the `next` of the page before).")
 @runtime_options
 def list_(shard: str, task_type: str | None, limit: int, after: int, rt: Runtime, as_json: bool) -> None:
@@ -90,7 +90,10 @@ def synthesize(
     rt: Runtime,
     as_json: bool,
 ) -> None:
-    """Ask SHARD to make one of many findings, or keep one that is made; prints its id."""
+    """Ask SHARD to make one of many findings. Prints its id.
+
+    With --answer it is made already, and is kept.
+    """
     from swarmops.cli._values import json_or_text
 
     room = rt.findings.syntheses

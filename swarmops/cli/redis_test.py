@@ -1,4 +1,4 @@
-"""Say whether a Redis can be reached and is fit for coordination."""
+"""Say whether a Redis is fit for coordination."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def list_(everyone: bool, rt: Runtime, as_json: bool) -> None:
 @click.option("--events", default=10, show_default=True, help="How many of its latest events.")
 @runtime_options
 def show(shard: str, events: int, rt: Runtime, as_json: bool) -> None:
-    """Show what SHARD holds: versions of its context, findings, requests, events."""
+    """Show what SHARD holds, and what happened to it last."""
     from swarmops.cli._values import when
 
     state, latest = rt.run_many([rt.shards.get.op(shard), rt.shards.events.op(shard, max(1, events))])
@@ -71,7 +71,10 @@ def show(shard: str, events: int, rt: Runtime, as_json: bool) -> None:
 def load(
     shard: str, file: str | None, source: str, specialization: str, ttl: float, rt: Runtime, as_json: bool
 ) -> None:
-    """Make FILE (- for stdin) the newest context of SHARD, registered if it is new. Without FILE: beat."""
+    """Make FILE the newest context of SHARD.
+
+    FILE - is stdin; without FILE it is a beat. A SHARD that is new is registered.
+    """
     from swarmops.cli._values import read_bytes
     from swarmops.runtime.errors import NotFound
 
@@ -118,7 +121,10 @@ def context(shard: str, full: bool, version: int | None, rt: Runtime, as_json: b
 @click.argument("shard")
 @runtime_options
 def remove(shard: str, rt: Runtime, as_json: bool) -> int:
-    """Forget SHARD, its findings and syntheses. Its contexts expire when nobody else uses them."""
+    """Forget SHARD with its findings and syntheses.
+
+    Its contexts expire when nobody else uses them.
+    """
     was = rt.shards.remove(shard)
     print_result(
         {"schema": "swarmops.shard-removed/1", "shard": shard, "removed": was},

@@ -24,13 +24,15 @@ def command() -> None:
 @click.option(
     "--central", metavar="URL", help="The central Redis. With a password: SWARMOPS_CENTRAL_URL, or ?password_file=PATH."
 )
-@click.option("--queue", "queues", multiple=True, metavar="THERE=HERE", help="Pull this queue [site-NAME=default].")
+@click.option(
+    "--queue", "queues", multiple=True, metavar="THERE=HERE", help="Pull this queue (default: site-NAME=default)."
+)
 @click.option("--every", type=float, metavar="SECONDS", help="Go on, this often, until interrupted.")
 @runtime_options
 def sync(
     site: str, central: str | None, queues: tuple[str, ...], every: float | None, rt: Runtime, as_json: bool
 ) -> None:
-    """Give back results, pull tasks, push findings, bring contexts: once, or --every so often."""
+    """Push findings and results, pull tasks, bring contexts."""
     from swarmops.runtime.uplink import EVERY, Uplink
 
     with _central(central, rt.keys.namespace) as there:

@@ -99,7 +99,7 @@ class Contexts(Room[Mode]):
             raise TooLarge("context", f"has {len(raw):,} bytes, the most is {self.limit:,}")
         sha = yield partial(_sha, raw)
         for _ in range(3):
-            found, missing = (yield [self._touch(sha, ttl)])[0]
+            found, missing = (yield [self.touch_op(sha, ttl)])[0]
             if found and not missing:
                 return found
             yield from self._upload(sha, raw, missing if found else range(_count(len(raw))))
@@ -108,7 +108,7 @@ class Contexts(Room[Mode]):
                 yield [self._seal(sha, len(raw), sums, source, ttl)]
             except Conflict:  # a chunk left by an earlier upload has expired since
                 continue
-            found = (yield [self._touch(sha, ttl)])[0][0]
+            found = (yield [self.touch_op(sha, ttl)])[0][0]
             if found:
                 return Context(**{**asdict(found), "new": True})
         raise Corrupt(f"ctx:{sha}: chunks vanish as soon as they are written")
@@ -146,7 +146,7 @@ class Contexts(Room[Mode]):
     def about(self, ref: str | Mapping[str, Any], ttl: float = 0.0) -> Steps[Context]:
         """Size, ratio, source; renews it, for `ttl` seconds if that is longer. Raises NotFound, Corrupt."""
         sha = sha_of(ref)
-        found, missing = (yield [self._touch(sha, ttl)])[0]
+        found, missing = (yield [self.touch_op(sha, ttl)])[0]
         if not found:
             raise NotFound(f"ctx:{sha} is not here: it was never stored, or nobody has used it for too long")
         if missing:
@@ -172,10 +172,6 @@ class Contexts(Room[Mode]):
 
     # -- single operations
 
-    def touch_op(self, sha: str, ttl: float = 0.0) -> Op[Any]:
-        """Renews it if it is there."""
-        return self._touch(sha, ttl)
-
     def _upload(self, sha: str, raw: bytes, which: Sequence[int]) -> Steps[None]:
         for first in range(0, len(which), FLUSH):
             group = which[first : first + FLUSH]
@@ -185,7 +181,8 @@ class Contexts(Room[Mode]):
     def _manifest(self, sha: str) -> str:
         return self.keys.tagged("ctx", sha, "manifest")
 
-    def _touch(self, sha: str, ttl: float) -> Op[tuple[Context | None, list[int]]]:
+    def touch_op(self, sha: str, ttl: float = 0.0) -> Op[tuple[Context | None, list[int]]]:
+        """Renews it if it is there and whole. What is there, and which chunks are missing."""
         return Op("context_touch", (self._manifest(sha),), (int(ttl * 1000),), partial(_read_touch, sha), safe=True)
 
     def _put(self, sha: str, n: int, data: bytes) -> Op[Any]:

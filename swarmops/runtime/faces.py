@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from swarmops.runtime import wire
@@ -43,7 +43,7 @@ class _Face:
     def close(self) -> None:
         self.rt.close()
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -55,7 +55,9 @@ class Step:
 
 def checked(steps: Iterable[Step | Mapping[str, Any]]) -> list[Step]:
     """The steps, parents before children. Raises one Invalid that names every fault, cycles as `a -> b -> a`."""
-    given = [steps] if isinstance(steps, str | bytes | Mapping) else list(steps)
+    if isinstance(steps, str | bytes | Mapping) or not isinstance(steps, Iterable):
+        raise Invalid("steps", "is not a list of steps")
+    given = list(steps)
     if not given or len(given) > MOST_STEPS:
         raise Invalid("steps", f"there are {len(given)}, a workflow has 1 to {MOST_STEPS}")
     faults: list[str] = []

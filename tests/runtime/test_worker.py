@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from swarmops.runtime import Runtime
+from swarmops.runtime.op import Op
 from swarmops.runtime.tasks import TaskFailed, TaskSpec
 from swarmops.runtime.worker import Context, Fatal, Handlers, Retry, Worker
 from tests.runtime.server import Server
@@ -250,3 +252,31 @@ def test_bad_settings_are_refused_at_once(rt: Runtime) -> None:
     with pytest.raises(Exception, match="two handlers"):
         both = Handlers.of({"add": add})
         both.include(Handlers.of({"add": sum}))
+
+
+def test_handlers_are_found_by_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Group swarmops.tasks, of a distribution that is there."""
+    about = tmp_path / "my_tasks-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-tasks\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[swarmops.tasks]\nmany = my_tasks:handlers\nshout = my_tasks:upper\n")
+    (tmp_path / "my_tasks.py").write_text(
+        "from swarmops.runtime.worker import Handlers\nhandlers = Handlers()\n"
+        "@handlers.task\ndef echo(text): return text\ndef upper(text): return text.upper()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = Handlers.find()
+    assert {"echo", "shout"} <= set(found.tasks)
+    assert found.tasks["shout"].function("hi") == "HI"
+
+
+def test_a_task_posted_by_a_plain_redis_user_is_worked_on(rt: Runtime) -> None:
+    """S0-29: LPUSH, then HGET."""
+    post, out = rt.keys.queue("default", "post"), rt.keys.queue("default", "out")
+    assert (post, out) == ("swarm:{q:default}:post", "swarm:{q:default}:out")
+    with working(rt, {"add": add}):
+        for text in ('{"type":"add","args":{"a":1,"b":2},"id":"mine"}', '{"type":"add","args":NaN,"id":"bad"}', "junk"):
+            rt.run(Op("", (post,), ("LPUSH", post, text)))
+        found = until(lambda: rt.run(Op("", (out,), ("HGET", out, "mine"))))
+        assert b'"status":"done"' in found and b'"result":3' in found
+        assert rt.tasks.submit_and_wait("add", 1) == 2

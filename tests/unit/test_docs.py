@@ -59,7 +59,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    index = (ROOT / "docs/README.md").read_text()
+    # The pages of the runtime have an index of their own.
+    index = (ROOT / "docs/README.md").read_text() + (ROOT / "docs/runtime.md").read_text()
     for page in (ROOT / "docs").rglob("*.md"):
         path = page.relative_to(ROOT / "docs")
         assert path.name == "README.md" or f"]({path})" in index, f"docs/README.md does not name {path}"
@@ -93,7 +94,7 @@ def test_every_verb_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     for name, _, _ in every_command():
         if name.count(" ") == 1:
-            assert f"| `{name}" in text, f"the README's table does not name {name}"
+            assert re.search(rf"^\| .*`{name}[ `]", text, re.M), f"the README's tables do not name {name}"
 
 
 @pytest.mark.parametrize(
