@@ -31,18 +31,18 @@ def command() -> None:
 @click.option("--snapshots", default=15.0, show_default=True, metavar="S", help="Look so often which states are due.")
 @runtime_options
 def run(rt: Runtime, as_json: bool, name: str, lease: float | None, batch: int, **pace: float) -> int:
-    """Campaign, and do the leader's duties while leading, until SIGTERM or Ctrl-C.
+    """Campaign, and do the duties while leading.
 
-    Start it on as many machines as you like: one leads, the others wait. It waits for a Redis that is away.
+    Until SIGTERM or Ctrl-C. Start it on as many machines as you like: one leads, the others wait. It waits for a Redis that is away.
     """
     from swarmops.cli._hold import held
     from swarmops.cli._output import progress
     from swarmops.runtime.coordinator.duties import Pace
     from swarmops.runtime.coordinator.loop import Coordinator
 
-    with Coordinator(rt, name, Pace(**pace, batch=batch), lease) as coordinator:
+    with held() as wait, Coordinator(rt, name, Pace(**pace, batch=batch), lease) as coordinator:
         progress(f"{coordinator.id} campaigns at {rt.settings.place}")
-        held()
+        wait()
     body = {"schema": "swarmops.coordinator-run/1", "id": coordinator.id, **coordinator.done.as_dict()}
     done = coordinator.done
     print_result(body, as_json, lambda: f"led {done.terms} times, distributed {done.distributed} tasks")
@@ -87,7 +87,13 @@ def strategy(rt: Runtime, as_json: bool, new: str) -> None:
 @command.command()
 @click.argument("description")
 @click.option("--type", "kind", default="task", show_default=True, metavar="NAME", help="What kind of task it is.")
-@click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
+@click.option(
+    "--priority",
+    type=click.Choice(["high", "normal", "low"]),
+    default="normal",
+    show_default=True,
+    help="How urgent it is.",
+)
 @click.option("--needs", default="", metavar="A,B", help="Capabilities that the swarm must have.")
 @click.option("--effort", default=1.0, show_default=True, metavar="N", help="How much work it is, in units of yours.")
 @click.option("--id", "which", metavar="ID", help="Accepted once, however often it is sent.")
@@ -180,7 +186,10 @@ def resources(rt: Runtime, as_json: bool) -> None:
 @click.option("--idle", type=float, metavar="S", help="Take a share back that was not used for so long (0: never).")
 @runtime_options
 def pool(rt: Runtime, as_json: bool, kind: str, amount: int, idle: float | None) -> None:
-    """There is AMOUNT of KIND to share, as `cpu 800` or `memory 4096`."""
+    """Say how much of KIND there is to share.
+
+    As in `pool cpu 800` or `pool memory 4096`; less than is in use is allowed.
+    """
     found = rt.resources.define(kind, amount, idle=idle)
     body = {"schema": "swarmops.pool/1", "kind": kind, "amount": found.amount, "used": found.used}
     print_result(body, as_json, lambda: f"{kind}: {found.used} of {found.amount} in use")
@@ -215,7 +224,12 @@ def release(rt: Runtime, as_json: bool, swarm: str, kind: str, amount: int | Non
 @click.argument("swarm_a")
 @click.argument("swarm_b")
 @click.option(
-    "--strategy", "rule", type=click.Choice(["priority", "timestamp", "vote"]), default="priority", show_default=True
+    "--strategy",
+    "rule",
+    type=click.Choice(["priority", "timestamp", "vote"]),
+    default="priority",
+    show_default=True,
+    help="The rule.",
 )
 @click.option("--deadline", default=30.0, show_default=True, metavar="S", help="A vote ends then at the latest.")
 @click.option("--quorum", default=0, metavar="N", help="So many must vote (default: more than half).")
@@ -223,7 +237,7 @@ def release(rt: Runtime, as_json: bool, swarm: str, kind: str, amount: int | Non
 def resolve(
     rt: Runtime, as_json: bool, kind: str, swarm_a: str, swarm_b: str, rule: str, deadline: float, quorum: int
 ) -> None:
-    """Decide which of two swarms gets what both want, or let the swarms vote."""
+    """Decide between two swarms, or let them all vote."""
     _print(rt.conflicts.resolve(kind, swarm_a, swarm_b, rule, deadline=deadline, quorum=quorum), as_json)
 
 

@@ -1,4 +1,4 @@
-"""Memory shards: who holds which context, and how much was found."""
+"""Memory shards: load contexts, see who holds which."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def command() -> None:
 @click.option("--all", "everyone", is_flag=True, help="Those that have stopped beating too.")
 @runtime_options
 def list_(everyone: bool, rt: Runtime, as_json: bool) -> None:
-    """Show the shards that live, with their findings and pending tasks."""
+    """Show the shards that live, and how much they hold."""
     from swarmops.cli._values import when
 
     if not everyone:

@@ -1,4 +1,4 @@
-"""Claim tasks from a queue and run them with functions of yours."""
+"""Claim tasks and run them with functions of yours."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(
     namespace: str | None,
     verbose: bool,
 ) -> int:
-    """Claim tasks from a queue and run them with functions of yours.
+    """Claim tasks and run them with functions of yours.
 
     \b
     Ends on SIGTERM or Ctrl-C, when what runs is done; on a second one it hands

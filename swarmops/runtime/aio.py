@@ -22,7 +22,7 @@ from swarmops.runtime.connect import check_policy, explained, leaves, options
 from swarmops.runtime.errors import SwarmError, Unavailable
 from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Async, Op, command
-from swarmops.runtime.packing import again, commands, lacks_script, results
+from swarmops.runtime.packing import again, commands, lacks_script, results, unloaded
 from swarmops.runtime.rooms import Rooms
 from swarmops.runtime.settings import Settings
 from swarmops.runtime.sync import HOPELESS
@@ -60,6 +60,7 @@ class AsyncNode:
         self._waiting: deque[Waiting] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._checked = False
+        self.loaded: set[str] = set()  # scripts this server has; only asked when something blocks behind them
 
     def put(self, op: Op[Any]) -> asyncio.Future[Any]:
         """The raw outcome of `op`, in time: a reply, or an exception as its result."""
@@ -87,6 +88,9 @@ class AsyncNode:
     async def results(self, ops: Sequence[Op[Any]]) -> list[Any]:
         """Results of `ops` in one flush; errors are among them. Raises Unavailable."""
         sent = commands(ops, self.settings)
+        if new := unloaded(ops, self.loaded):
+            await self.exchange([("SCRIPT", "LOAD", scripts.load(one).source) for one in new])
+            self.loaded |= new
         replies = await self.exchange(sent, sum(op.block for op in ops))
         lacking = [i for i, r in enumerate(replies) if lacks_script(r)]
         if lacking:
@@ -145,6 +149,7 @@ class AsyncNode:
         self._checked = True
 
     async def _drop(self, connection: Any) -> None:
+        self.loaded.clear()
         with contextlib.suppress(rx.RedisError, OSError):
             await connection.disconnect(nowait=True)
         await self.pool.release(connection)

@@ -38,6 +38,11 @@ def lacks_script(reply: Any) -> bool:
     return isinstance(reply, rx.ResponseError) and code_of(reply)[0] == "NOSCRIPT"
 
 
+def unloaded(ops: Sequence[Op[Any]], loaded: set[str]) -> set[str]:
+    """Scripts to load first, since behind them something blocks: a script that is missing would come after the wait."""
+    return {op.script for op in ops if op.script} - loaded if any(op.block for op in ops) else set()
+
+
 def again(op: Op[Any], result: Any) -> bool:
     """This may be tried again: it did not run, or doing it twice does no harm."""
     return isinstance(result, Unavailable) and (result.unsent or op.safe)

@@ -18,7 +18,7 @@ from swarmops.runtime.connect import check_policy, explained, leaves, pool
 from swarmops.runtime.errors import SwarmError, Unavailable
 from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Op, Sync, command
-from swarmops.runtime.packing import again, commands, lacks_script, results
+from swarmops.runtime.packing import again, commands, lacks_script, results, unloaded
 from swarmops.runtime.rooms import Rooms
 from swarmops.runtime.settings import Settings
 
@@ -35,6 +35,7 @@ class Node:
         self.pool = pool(settings)
         self._free: deque[tuple[redis.Connection, float]] = deque()
         self._checked = False
+        self.loaded: set[str] = set()  # scripts this server has; only asked when something blocks behind them
 
     def exchange(self, sent: Sequence[tuple[Any, ...]], block: float = 0.0) -> list[Any]:
         """Replies to `sent`, in order; errors of Redis are among them. Raises Unavailable."""
@@ -90,6 +91,7 @@ class Node:
         self._checked = True
 
     def _drop(self, connection: redis.Connection) -> None:
+        self.loaded.clear()
         connection.disconnect()
         self.pool.release(connection)
 
@@ -187,6 +189,9 @@ class Runtime(Rooms[Sync]):
 
     def _on(self, node: Node, ops: Sequence[Op[Any]]) -> list[Any]:
         sent = commands(ops, node.settings)
+        if new := unloaded(ops, node.loaded):
+            node.exchange([("SCRIPT", "LOAD", scripts.load(one).source) for one in new])
+            node.loaded |= new
         replies = node.exchange(sent, sum(op.block for op in ops))
         lacking = [i for i, r in enumerate(replies) if lacks_script(r)]
         if lacking:

@@ -12,6 +12,7 @@ from swarmops.runtime.cluster import slot_of
 from swarmops.runtime.errors import Unavailable
 from swarmops.runtime.op import Op
 from tests.runtime.groups import Cluster, ask
+from tests.runtime.smoke import everything
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,21 @@ def test_operations_find_their_nodes(cluster: Cluster) -> None:
     async def asynchronously() -> None:
         async with AsyncRuntime(cluster.settings) as art:
             assert all(t > 0 for t in await art.run_many([Op("ping", (n,), safe=True) for n in names]))
+
+    asyncio.run(asynchronously())
+
+
+def test_every_room_works_on_it(cluster: Cluster) -> None:
+    with Runtime(cluster.settings) as rt:
+        everything(rt)
+        used = [ask(server, "DBSIZE") for server in cluster.servers]
+    assert sum(map(bool, used)) > 1, used  # queues, registry and contexts lie where their tags say
+
+    async def asynchronously() -> None:
+        async with AsyncRuntime(cluster.settings) as art:
+            many = await asyncio.gather(*[art.tasks.submit("noop", queue=f"q{i % 9}") for i in range(200)])
+            assert len({one.id for one in many}) == 200
+            assert sum([(await art.tasks.depth(f"q{i}")).ready for i in range(9)]) == 200
 
     asyncio.run(asynchronously())
 

@@ -48,11 +48,16 @@ def child() -> Iterator[Callable[..., Child]]:
 def said(child: Child, word: str) -> int:
     """Waits for a line that begins with `word`; the number behind it."""
     assert child.stdout
-    for line in child.stdout:
-        first, _, number = line.strip().partition(" ")
-        if first == word:
-            return int(number or 0)
-    raise AssertionError(f"the program ended without {word!r}")
+    in_vain = threading.Timer(20, child.kill)
+    in_vain.start()
+    try:
+        for line in child.stdout:
+            first, _, number = line.strip().partition(" ")
+            if first == word:
+                return int(number or 0)
+    finally:
+        in_vain.cancel()
+    raise AssertionError(f"the program ended without {word!r}, or did not say it for 20 s")
 
 
 def until(done: Callable[[], Any], within: float = 15.0) -> Any:

@@ -102,7 +102,12 @@ def test_free_steps_run_at_the_same_time_and_others_wait(rt: Runtime) -> None:
     rt.workflows.submit("wf", DIAMOND, id="wf")
     first = claim(rt)
     assert [c.id for c in first] == ["wf-top"]
-    assert states(rt.workflows.show("wf")) == {"top": "running", "left": "waiting", "right": "waiting", "end": "waiting"}
+    assert states(rt.workflows.show("wf")) == {
+        "top": "running",
+        "left": "waiting",
+        "right": "waiting",
+        "end": "waiting",
+    }
     finish(rt, first, 1)
     both = claim(rt)
     assert {c.id for c in both} == {"wf-left", "wf-right"} and both[0].workflow == "wf"
