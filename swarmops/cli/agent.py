@@ -1,4 +1,4 @@
-"""Register agents, beat, and find those that can do something."""
+"""Register agents, beat, find those that can do something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lead many swarms: distribute work, share resources, settle conflicts."""
+"""Lead swarms: distribute work, share, settle conflicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def command() -> None:
 def run(rt: Runtime, as_json: bool, name: str, lease: float | None, batch: int, **pace: float) -> int:
     """Campaign, and do the duties while leading.
 
-    Until SIGTERM or Ctrl-C. Start it on as many machines as you like: one leads, the others wait. It waits for a Redis that is away.
+    Until SIGTERM or Ctrl-C. Start it on as many machines as you like: one leads,
+    the others wait. It waits for a Redis that is away.
     """
     from swarmops.cli._hold import held
     from swarmops.cli._output import progress

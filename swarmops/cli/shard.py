@@ -102,7 +102,7 @@ def load(
 @click.option("--version", type=int, help="With --full: an older version.")
 @runtime_options
 def context(shard: str, full: bool, version: int | None, rt: Runtime, as_json: bool) -> None:
-    """Show the first 5,000 characters of SHARD's context, and its reference."""
+    """Show how SHARD's context begins, and its reference."""
     import sys
 
     from swarmops.cli._output import progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,8 +71,9 @@ def submit(
     more = {**more, "needs": comma_names(more["needs"], "--needs"), "meta": json_of(more["meta"], "--meta")}
     args, id = json_of(said, "--args"), more.pop("id") or new_id()
     if seconds is not None:
-        value = rt.tasks.submit_and_wait(kind, args, wait=seconds, queue=queue, id=id, **more)
-        return _print_value(value, id, as_json)
+        return _print_result(
+            lambda: rt.tasks.submit_and_wait(kind, args, wait=seconds, queue=queue, id=id, **more), id, as_json
+        )
     done = rt.tasks.submit(kind, args, queue=queue, id=id, **more)
     watch = f"swarmops task wait {done.id}" + (f" --queue {queue}" if queue != "default" else "")
     body = {"schema": "swarmops.submitted/1", "id": done.id, "new": done.new, "queue": queue, "watch": watch}
@@ -90,9 +92,15 @@ def _submit_lines(rt: Runtime, file: str, queue: str, as_json: bool) -> None:
     print_result(body, as_json, lambda: f"{new} accepted, {len(done) - new} known already")
 
 
-def _print_value(value: Any, id: str, as_json: bool) -> None:
+def _print_result(get: Callable[[], Any], id: str, as_json: bool) -> None:
     from swarmops.cli._output import emit_json
+    from swarmops.runtime.errors import Refused
+    from swarmops.runtime.taskrecords import TaskFailed
 
+    try:
+        value = get()
+    except TaskFailed as e:
+        raise Refused(str(e)) from None  # one of the errors that commands know
     emit_json({"schema": "swarmops.result/1", "id": id, "result": value} if as_json else value, line=not as_json)
 
 
@@ -160,7 +168,7 @@ def _print_tasks(found: list[Task], as_json: bool) -> None:
 @runtime_options
 def wait(task: str, timeout: float, queue: str, rt: Runtime, as_json: bool) -> None:
     """Wait for a task's end and print its result as JSON. Ends with 1 when it has none, or not in time."""
-    _print_value(rt.tasks.result(task, timeout=timeout, queue=queue), task, as_json)
+    _print_result(lambda: rt.tasks.result(task, timeout=timeout, queue=queue), task, as_json)
 
 
 @command.command()

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from swarmops.runtime import wire
+from swarmops.runtime.contexts import SLOWEST
 from swarmops.runtime.errors import Invalid, NotFound
 from swarmops.runtime.ids import name, new_id, number
 from swarmops.runtime.op import Mode, Op, Room, operation
@@ -98,7 +99,8 @@ class Findings(Room[Mode]):
     def _add(self, shard: str, items: Sequence[tuple[Any, ...]], read: Any) -> Op[Any]:
         keys = shard_keys(self.keys, name(shard, "shard"), "meta", "finding", "findings", "types", "events")
         flat: Sequence[Any] = [a for item in items for a in item]
-        return Op("finding_add", keys, (shard, len(items), *flat), read, safe=True, durable=True)
+        slow = sum(len(item[-1]) for item in items) / SLOWEST  # seconds that a slow uplink needs for them
+        return Op("finding_add", keys, (shard, len(items), *flat), read, True, True, slow if slow > 1 else 0.0)
 
 
 def _found(shard: str, own: str, record: bytes | None) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -173,10 +173,10 @@ class TaskFailed(SwarmError):
 
 @lru_cache(4096)
 def _head(
-    kind: str, priority: int, needs: tuple[str, ...], delay: float, expires: float | None, timeout: float | None,
+    kind: str, priority: int, needs: tuple[str, ...] | str, delay: float, expires: float | None, timeout: float | None,
     retries: int, backoff: float, workflow: str,
-) -> tuple[str, bytes, int]:  # fmt: skip
-    """The record up to where its args begin, checked; where that is without a meta."""
+) -> tuple[str, bytes]:  # fmt: skip
+    """The record up to where its args begin, with a meta still to come and without one. Checks all. Raises Invalid."""
     name(kind, "kind")
     if not isinstance(priority, int):
         raise Invalid("priority", f"{str(priority)[:80]!r} is not a whole number from 0 to 9")
@@ -197,26 +197,35 @@ def _head(
         f"{times}|{lane}|{priority}|{retries}|{round((timeout or 0) * 1000)}|{round(backoff * 1000)}|{workflow}|{kind}|"
     )
     body = f'{{"type":"{kind}","args":'
-    return head, f"{head}{len(body)}\n{body}".encode(), len(body)
+    return head, f"{head}{len(body)}\n{body}".encode()
 
 
 def packed(spec: TaskSpec, workflow: str = "") -> tuple[str, bytes]:
     """(id, record) as submit.lua takes them: delay and time to live in the place of the two times. Raises Invalid."""
-    task = new_id() if spec.id is None else name(spec.id, "id")
+    return pack(
+        spec.kind, spec.args, spec.id, spec.priority, spec.needs, spec.delay, spec.expires, spec.timeout, spec.retries,
+        spec.backoff, spec.meta, workflow,
+    )  # fmt: skip
+
+
+def pack(
+    kind: str, args: Any, id: str | None, priority: int, needs: Collection[str], delay: float, expires: float | None,
+    timeout: float | None, retries: int, backoff: float, meta: Mapping[str, Any] | None, workflow: str = "",
+) -> tuple[str, bytes]:  # fmt: skip
+    """The same of the fields of a TaskSpec, in their order."""
+    task = new_id() if id is None else name(id, "id")
+    lane = needs if isinstance(needs, str) else tuple(needs)
     try:
-        head, plain, _ = _head(
-            spec.kind, spec.priority, tuple(spec.needs) if not isinstance(spec.needs, str) else spec.needs, spec.delay,
-            spec.expires, spec.timeout, spec.retries, spec.backoff, workflow,
-        )  # fmt: skip
+        head, plain = _head(kind, priority, lane, delay, expires, timeout, retries, backoff, workflow)
     except TypeError:
         raise Invalid("task", "a field has a value of the wrong type") from None
-    args = wire.dumps(spec.args, "args")
-    if not spec.meta:
-        return task, plain + args + b"}"
-    if not isinstance(spec.meta, Mapping):
+    data = wire.dumps(args, "args")
+    if not meta:
+        return task, b"%s%s}" % (plain, data)
+    if not isinstance(meta, Mapping):
         raise Invalid("meta", "is not an object")
-    body = b'{"type":"%s","meta":%s,"args":' % (spec.kind.encode(), wire.dumps(dict(spec.meta), "meta"))
-    return task, b"%s%d\n%s%s}" % (head.encode(), len(body), body, args)
+    body = b'{"type":"%s","meta":%s,"args":' % (kind.encode(), wire.dumps(dict(meta), "meta"))
+    return task, b"%s%d\n%s%s}" % (head.encode(), len(body), body, data)
 
 
 def unpacked(record: bytes) -> tuple[list[str], bytes, Mapping[str, Any], str]:

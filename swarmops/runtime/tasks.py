@@ -30,6 +30,7 @@ from swarmops.runtime.taskrecords import (
     claimed,
     depth,
     described,
+    pack,
     packed,
 )
 from swarmops.runtime.wait import AsyncWaits, Waits
@@ -78,9 +79,7 @@ class Tasks(Room[Mode]):
         meta: dict[str, Any] | None = None,
     ) -> Op[Submitted]:
         """Accept one task; see TaskSpec. Raises Full, Invalid."""
-        needs = needs if isinstance(needs, str) else tuple(needs)
-        spec = TaskSpec(kind, args, id, priority, needs, delay, expires, timeout, retries, backoff, meta)  # type: ignore[arg-type]
-        item = packed(spec)
+        item = pack(kind, args, id, priority, needs, delay, expires, timeout, retries, backoff, meta)
         which = item[0]
         return Op(
             "submit", queue_keys(self.keys, queue, "submit"), (), lambda reply: Submitted(which, reply[0] == 1),

@@ -190,7 +190,7 @@ class Link:
             except NotFound:
                 continue
             at = cursors[shard.id]
-            if shard.alive:
+            if shard.alive or state.last > at:
                 yield from self._announce(shard, state)
             while state.last > at:
                 page = (yield [self._findings.list.op(shard.id, limit=PAGE, after=at)])[0]

@@ -145,6 +145,13 @@ class _Desk:
                 return
         _check(id, await self.runtime.run(ask))
 
+    async def _ask_again(self) -> None:
+        ids = [*self.waiting]
+        for id, there in zip(ids, await self.runtime.run(self.asking._ask(self.queue, self.client, *ids))):
+            for future in self.waiting.get(id, []) if there == -1 else []:
+                if not future.done():
+                    future.set_exception(NotFound(f"there is no task {id} any more"))
+
     async def _serve(self) -> None:
         """Until nobody waits. Redis being away is waited out: those who wait have their own deadlines."""
         key = self.asking.keys.queue(self.queue, "reply", self.client)
@@ -155,7 +162,7 @@ class _Desk:
                 arrived = [first[1]] if first and not isinstance(first, Exception) else []
                 arrived += more if more and not isinstance(more, Exception) else []
                 if not arrived and self.waiting:
-                    await self.runtime.run(self.asking._ask(self.queue, self.client, *self.waiting))
+                    await self._ask_again()
             except SwarmError:
                 await asyncio.sleep(0.2)
                 continue

@@ -312,7 +312,7 @@ def test_agents_live_and_leave_while_redis_is_full(own_server: Callable[..., Ser
     with Runtime(server.settings.but(patience=0)) as rt:
         rt.agents.register("a", ["x"])
         rt.agents.register("b", ["x"], heartbeat=0.05)
-        command(rt, "CONFIG", "SET", "maxmemory", "1mb")
+        command(rt, "CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(Exception, match="maxmemory"):
             rt.agents.register("c")
         assert rt.agents.beat("a", load=2, status="busy") and rt.agents.get("a").status == "busy"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -101,25 +102,59 @@ def test_every_kind_of_damage_is_found_and_its_chunk_named(rt: Runtime) -> None:
         rt.contexts.read(kept.ref)
 
 
+def upload(rt: Runtime, data: bytes, between: Callable[[], Any], puts: int = 1) -> Iterator[Context | None]:
+    """`store` by hand: does `between` after so many flushes of chunks; yields after that and each further one."""
+    steps, sent, result = rt.contexts.store.steps(data), 0, None
+    while True:
+        try:
+            step: Any = steps.send(result)
+        except StopIteration as e:
+            yield e.value
+            return
+        result = step() if callable(step) else rt.run_many(step)
+        assert callable(step) or not [r for r in result if isinstance(r, Exception) and not isinstance(r, Conflict)]
+        if callable(step) or step[0].args[0] != "SET":
+            bad = next((r for r in result if isinstance(r, Exception)), None) if isinstance(result, list) else None
+            if bad:
+                step = steps.throw(bad)
+                result = rt.run_many(step)
+            continue
+        sent += 1
+        if sent == puts:
+            between()
+        if sent >= puts:
+            yield None
+
+
 def test_half_an_upload_is_not_seen_and_goes_away(rt: Runtime) -> None:
     rt.contexts.stage = 0.2
     data = random.Random(5).randbytes(6 * CHUNK)
-    steps = rt.contexts.store.steps(data)
-    sent, found = 0, None
-    while sent < 2:  # carried out by hand, so that it can end in the middle
-        step = steps.send(found)
-        found = step() if callable(step) else rt.run_many(list(step))  # type: ignore[arg-type]
-        sent += not callable(step) and step[0].args[0] == "SET"  # type: ignore[index]
-    steps.close()
+    next(upload(rt, data, lambda: None, puts=2))  # and no further: the uploader is dead
     ref = f"ctx:{hashlib.sha256(data).hexdigest()}"
-    keys = rt.run(Op("", ("x",), ("DBSIZE",)))
-    assert keys == 6
+    assert rt.run(Op("", ("x",), ("DBSIZE",))) == 6
     with pytest.raises(NotFound, match="never stored"):
         rt.contexts.read(ref)
-    left = rt.run(Op("", ("x",), ("PTTL", rt.keys.tagged("ctx", ref[4:], "chunk", "0"))))
-    assert 0 < left <= 200 or left == -2
+    key = rt.keys.tagged("ctx", ref[4:], "chunk", "0")
+    assert ask(rt, "PTTL", key) <= 200
     rt.contexts.stage = 60
     assert rt.contexts.store(data).new and rt.contexts.read(ref) == data
+
+
+def test_a_chunk_that_vanishes_in_mid_upload_is_sent_again(rt: Runtime) -> None:
+    data = random.Random(8).randbytes(6 * CHUNK)
+    key = rt.keys.tagged("ctx", hashlib.sha256(data).hexdigest(), "chunk", "2")
+    *_, kept = upload(rt, data, lambda: ask(rt, "DEL", key))
+    assert kept and rt.contexts.read(kept.ref) == data
+
+
+def test_a_second_uploader_that_dies_does_not_shorten_the_life_of_what_the_first_has_stored(rt: Runtime) -> None:
+    rt.contexts.stage = 5
+    data = random.Random(9).randbytes(6 * CHUNK)
+    kept: list[Context] = []
+    late = upload(rt, data, lambda: kept.append(rt.contexts.store(data)), puts=1)
+    next(late)
+    next(late)  # the rest of the chunks, and dead before the manifest
+    assert all(ask(rt, "PTTL", chunk(rt, kept[0], n)) > 80_000_000 for n in range(6))
 
 
 def test_all_of_it_lives_equally_long_and_use_renews_it(rt: Runtime) -> None:
@@ -162,3 +197,18 @@ def test_a_full_redis_says_so_and_shows_no_half_context(own_server: Callable[...
         assert e.value.kind == "memory"
         with pytest.raises(NotFound):
             rt.contexts.read(hashlib.sha256(data).hexdigest())
+
+
+def test_storing_and_reading_wait_for_a_redis_that_is_killed_in_between(own_server: Callable[..., Server]) -> None:
+    server = own_server("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+    data = random.Random(11).randbytes(8 * CHUNK)
+
+    def kill() -> None:
+        server.kill()
+        threading.Timer(0.2, server.start).start()
+
+    with Runtime(server.settings.but(patience=20)) as rt:
+        *_, kept = upload(rt, data, kill)
+        assert kept
+        kill()
+        assert rt.contexts.read(kept.ref) == data

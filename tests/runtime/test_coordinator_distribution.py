@@ -338,3 +338,12 @@ def test_the_backlog_has_a_bound(rt: Runtime) -> None:
         rt.run(command(key, "HSET", key, *filler[i : i + 20_000]))
     with pytest.raises(Full, match="100,000 tasks"):
         rt.distribution.submit("x")
+
+
+def test_a_record_that_cannot_be_read_stops_nobody_else(rt: Runtime, term: int) -> None:
+    for id in ("a", "b"):
+        active(rt, id)
+    key = rt.keys.registry("swarm", "a")
+    rt.run(command(key, "HSET", key, "d", "{broken"))
+    rt.run_many([rt.distribution.submit.op("x", id=f"t{i}") for i in range(3)])
+    assert set(given(rt, term).values()) == {"b"}

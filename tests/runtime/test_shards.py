@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.errors import Full, Invalid, Late, LeaseLost, NotFound, Refused, TooLarge
+from swarmops.runtime.errors import Full, Invalid, Late, LeaseLost, NotFound, Refused, TooLarge, Unavailable
 from swarmops.runtime.op import Op
 from tests.runtime.groups import Cluster
 from tests.runtime.server import Server
@@ -188,6 +188,20 @@ def test_a_request_whose_consumer_died_is_open_again_and_the_late_answer_is_refu
     assert room.get(asked).answer == "in time"
 
 
+def test_a_consumer_that_was_late_does_not_answer_for_its_second_attempt(rt: Runtime) -> None:
+    rt.shards.register("a")
+    room = rt.findings.syntheses
+    asked = room.request("a", "p")
+    assert room.claim("a", "c", 0.05).request
+    again = room.next("a", "c", timeout=10, lease=30)
+    assert again and again.attempt == 2
+    with pytest.raises(LeaseLost, match="attempt 2"):
+        room.answer(asked, "c", 1, "of the first attempt")
+    with pytest.raises(LeaseLost):
+        room.renew(asked, "c", 1)
+    room.answer(asked, "c", 2, "fine")
+
+
 def test_a_held_request_can_be_renewed(rt: Runtime) -> None:
     rt.shards.register("a")
     room = rt.findings.syntheses
@@ -298,3 +312,20 @@ def test_on_a_cluster_every_part_keeps_to_its_slot(tmp_path: Path) -> None:
             assert rt.findings.list(f"s{i}").findings[0].data == i
         assert rt.shards.status()["total_shards"] == 6
         assert all(rt.shards.remove(f"s{i}") and rt.shards.list(everyone=True) is not None for i in range(6))
+
+
+def test_a_full_redis_takes_no_finding_but_lets_requests_be_claimed_and_answered(rt: Runtime, server: Server) -> None:
+    rt.shards.register("a")
+    asked = rt.findings.syntheses.request("a", "p")
+    with Runtime(server.settings.but(patience=0)) as hasty:
+        rt.run(Op("", ("x",), ("CONFIG", "SET", "maxmemory", "1mb")))
+        try:
+            with pytest.raises(Unavailable, match="maxmemory"):
+                hasty.findings.add("a", "t", 1)
+            claim = hasty.findings.syntheses.claim("a", "c").request
+            assert claim and hasty.findings.syntheses.renew(asked, "c", 1)
+            hasty.findings.syntheses.answer(asked, "c", 1, "done")
+            assert rt.shards.get("a").findings == 0
+        finally:
+            rt.run(Op("", ("x",), ("CONFIG", "SET", "maxmemory", "0")))
+    assert rt.findings.syntheses.get(asked).answer == "done"

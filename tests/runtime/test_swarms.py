@@ -354,7 +354,7 @@ def test_swarms_beat_and_end_while_redis_is_full(own_server: Callable[..., Serve
     server = own_server("--maxmemory-policy", "noeviction", "--save", "")
     with Runtime(server.settings.but(patience=0)) as rt:
         a, b = rt.swarms.create("a").id, rt.swarms.create("b").id
-        command(rt, "CONFIG", "SET", "maxmemory", "1mb")
+        command(rt, "CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(Exception, match="maxmemory"):
             rt.swarms.create("c")
         assert rt.swarms.beat(a) == {a: "initializing"} and rt.swarms.status(a, "failed") == "initializing"

@@ -294,7 +294,7 @@ def test_every_accepted_task_ends_once_or_is_open(server: Server) -> None:
     checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
     run_machine(
         Machine,
-        settings=settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=checks),
+        settings=settings(max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=checks),
     )
 
 

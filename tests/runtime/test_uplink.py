@@ -187,6 +187,17 @@ def test_death_at_any_step_loses_no_task_and_no_finding_and_doubles_none(both: B
     assert both.link.status().held == 0 and both.centre.tasks.depth("site-paris").running == 0
 
 
+def test_a_task_that_was_noted_and_not_submitted_is_submitted_by_the_next_synchronisation(both: Both) -> None:
+    """The local Redis went away in the middle of a flush."""
+    task = both.centre.tasks.submit("echo", {"n": 1}, queue="site-paris").id
+    both.link.sync_now()
+    assert both.site.tasks.cancel(task) and both.site.tasks.purge("ended") == 1
+    both.link.sync_now()
+    assert both.site.tasks.get(task).args == {"n": 1} and work(both.site) == [task]
+    both.link.sync_now()
+    assert both.centre.tasks.get(task, queue="site-paris").status == "done"
+
+
 def test_the_centre_is_killed_while_tasks_are_out_and_has_their_results_in_the_end(both: Both) -> None:
     ids = [both.centre.tasks.submit("echo", queue="site-paris").id for _ in range(10)]
     both.link.sync_now()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import Runtime
+from swarmops.runtime.errors import SwarmError
 from swarmops.runtime.op import Op
 from swarmops.runtime.tasks import TaskFailed, TaskSpec
 from swarmops.runtime.worker import Context, Fatal, Handlers, Retry, Worker
@@ -280,3 +282,23 @@ def test_a_task_posted_by_a_plain_redis_user_is_worked_on(rt: Runtime) -> None:
         found = until(lambda: rt.run(Op("", (out,), ("HGET", out, "mine"))))
         assert b'"status":"done"' in found and b'"result":3' in found
         assert rt.tasks.submit_and_wait("add", 1) == 2
+
+
+def test_a_claim_whose_answer_was_lost_is_handed_back(rt: Runtime) -> None:
+    """Redis counts one more than the worker knows of."""
+    with working(rt, {"add": add}) as plain:
+        until(lambda: size(rt, "alive") == 1)
+        id = rt.tasks.submit("add", 1, needs=["npu"]).id
+        lost = rt.tasks.step(plain.lanes[0].name, want=1, caps=["npu"])
+        assert [claim.id for claim in lost.tasks] == [id]
+        until(lambda: rt.tasks.get(id).status == "ready")
+        with working(rt, {"add": add}, caps=["npu"]):
+            assert rt.tasks.result(id, 10) == 2
+    assert size(rt, "held") == 0 and stats(rt)["tasks_done"] == 1
+
+
+def test_settings_that_cannot_be_right_end_it_at_the_start(own_server: Callable[..., Server]) -> None:
+    for options, kind in ((["--requirepass", "x"], "Unavailable"), (["--maxmemory-policy", "allkeys-lru"], "Misconf")):
+        with pytest.raises(SwarmError) as e:
+            Worker(own_server(*options).settings, {"add": add}).run()
+        assert type(e.value).__name__.startswith(kind)

@@ -218,8 +218,9 @@ def test_redis_killed_in_the_middle_goes_on_where_it_was(own_server: Callable[..
         server.kill()
         server.start()
     with Runtime(server.settings) as other:
-        assert states(other.workflows.show("wf")) == {
-            "top": "done", "left": "running", "right": "ready", "end": "waiting"} or held[0].id == "wf-right"  # fmt: skip
+        seen = states(other.workflows.show("wf"))
+        assert seen.pop(held[0].id.removeprefix("wf-")) == "running"
+        assert sorted(seen.values()) == ["done", "ready", "waiting"]
         finish(other, held)
         assert "wf-top" not in drain(other)
         found = other.workflows.show("wf")
@@ -265,7 +266,7 @@ def test_the_end_is_pushed_to_who_waits(rt: Runtime, server: Server) -> None:
 
 def test_waiting_ends_at_once_for_what_has_ended_and_is_late_for_what_does_not(rt: Runtime) -> None:
     rt.workflows.submit("wf", [Step("a", "k")], id="wf")
-    with pytest.raises(Late, match="1 open steps after 0.05 s"):
+    with pytest.raises(Late, match=r"1 open steps after 0\.05 s"):
         rt.workflows.wait("wf", 0.05)
     drain(rt)
     assert rt.workflows.wait("wf", 0).status == "done"

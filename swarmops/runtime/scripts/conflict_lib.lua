@@ -7,7 +7,8 @@ local RANK = {high = 3, normal = 2, low = 1}
 -- What the rules look at: priority (unknown is normal), when it was created (nil if unknown).
 local function facts(swarm)
   local it = redis.call('HMGET', root .. 'swarm:' .. swarm, 'd', 'created')
-  local meta = it[1] and cjson.decode(it[1]).metadata
+  local good, d = pcall(cjson.decode, it[1])
+  local meta = good and type(d) == 'table' and d.metadata
   local word = type(meta) == 'table' and meta.priority or 'normal'
   return {id = swarm, there = it[1] and true or false, word = RANK[word] and word or 'normal', created = tonumber(it[2])}
 end

@@ -30,14 +30,17 @@ local function keeps(swarm, now)
   return KEEPS[it[1] or ''] and (tonumber(it[2]) or 0) + (tonumber(it[3]) or 0) > now or false
 end
 
--- Swarms that may get work, by id: {id, d (decoded)}.
+-- Swarms that may get work, by id: {id, d (decoded)}. One whose record cannot be read stops nobody else.
 local function active(now)
   local found = {}
   local ids = redis.call('SMEMBERS', root .. 'swarm_status:active')
   table.sort(ids)
   for _, id in ipairs(ids) do
     if keeps(id, now) then
-      found[#found + 1] = {id = id, d = cjson.decode(redis.call('HGET', root .. 'swarm:' .. id, 'd'))}
+      local good, d = pcall(cjson.decode, redis.call('HGET', root .. 'swarm:' .. id, 'd'))
+      if good and type(d) == 'table' then
+        found[#found + 1] = {id = id, d = d}
+      end
     end
   end
   return found

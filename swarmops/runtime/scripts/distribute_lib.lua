@@ -51,7 +51,9 @@ local function back(id, swarm, why, now)
     return false
   end
   local it = place(id)
-  if it.attempt >= 20 then
+  if not it then
+    return false
+  elseif it.attempt >= 20 then
     finish(id, cjson.encode({status = 'failed', attempt = it.attempt, swarm = swarm, at = now,
       error = 'given up after ' .. it.attempt .. ' attempts: ' .. why}), now)
     note('assignment.failed', id, 'swarm', swarm, 'why', why)

@@ -52,7 +52,7 @@ end
 
 -- A hint for idle workers; a lane wakes those that wait for its first capability.
 local function wake(lane)
-  local first = string.match(lane, '^!?([^,]+)')
+  local first = string.match(lane, '^!?([^,!]+)')
   local key = first and base .. 'wake:' .. first or base .. 'wake'
   if call('LLEN', key) == 0 then call('LPUSH', key, '1') end
 end

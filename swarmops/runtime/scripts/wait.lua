@@ -6,18 +6,23 @@
 -- family reply  LIST  <base>reply:<client>: id outcome, for a minute
 local client, answer = ARGV[1], {}
 local reply = string.sub(k_task, 1, -5) .. 'reply:' .. client
+local function push(text)
+  redis.call('RPUSH', reply, text)
+  redis.call('PEXPIRE', reply, 60000)
+end
 for i = 3, #ARGV do
   local id = ARGV[i]
   local over, waiting = redis.call('HGET', k_out, id), redis.call('HGET', k_waits, id) or ''
   answer[i - 2] = 0
   if over then
-    redis.call('RPUSH', reply, id .. ' ' .. over)
-    redis.call('PEXPIRE', reply, 60000)
+    push(id .. ' ' .. over)
     answer[i - 2] = 1
   elseif redis.call('HEXISTS', k_task, id) == 0 then
+    push('') -- whoever blocks on the list goes on
     answer[i - 2] = -1
   elseif not string.find(' ' .. waiting .. ' ', ' ' .. client .. ' ', 1, true) then
     if #waiting > 21000 then
+      push('')
       answer[i - 2] = -2
     else
       redis.call('HSET', k_waits, id, waiting == '' and client or waiting .. ' ' .. client)

@@ -65,13 +65,14 @@ class Lane:
                     worker.outage.fine()
             except Exception as e:
                 worker.outage.failed(e)
-                worker.outage.wait()
         self._work(turn)
         if self.turn == turn:
             self.over = True
             worker.ring()
 
     def _claim(self) -> None:
+        if self.worker.outage.away:
+            self.worker.outage.wait()
         with self.lock:
             idle = not (self.hungry or self.busy)
             want = self.pace.want
