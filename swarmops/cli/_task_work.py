@@ -39,10 +39,11 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def claim(
     worker: str, caps: str | None, want: int, lease: float, seconds: float, queue: str, rt: Runtime, as_json: bool
 ) -> int:
-    """Take tasks to carry out: a JSON line each with id, attempt, kind, args and what its parents gave.
+    """Take tasks to carry out.
 
-    No line, and the exit code is 0 all the same, when there is nothing to do. The tasks are this worker's until its
-    lease ends: every claim, complete, fail, release and beat renews it.
+    A JSON line each: id, attempt, kind, args and what its parents gave. No line, and the exit code is 0 all the same,
+    when there is nothing to do. The tasks are this worker's until its lease ends: every claim, complete, fail, release
+    and beat renews it.
     """
     import time
 
@@ -89,7 +90,10 @@ def _row(one: Claim) -> dict[str, Any]:
 def complete(
     task: str, attempt: int, result: str, worker: str, lease: float, queue: str, rt: Runtime, as_json: bool
 ) -> int:
-    """Report that a task is done. Ends with 1 when the result is refused, for instance because it came too late."""
+    """Report that a task is done.
+
+    Ends with 1 when the result is refused, for instance because it came too late.
+    """
     from swarmops.cli._task_input import json_bytes
     from swarmops.runtime.taskrecords import Outcome
 
@@ -115,7 +119,10 @@ def fail(
     rt: Runtime,
     as_json: bool,
 ) -> int:
-    """Report that an attempt failed. The task is tried again later, or is dead after its last retry."""
+    """Report that an attempt failed.
+
+    The task is tried again later, or is dead after its last retry.
+    """
     from swarmops.runtime.taskrecords import Outcome
 
     outcome = Outcome(_task(task), attempt, error=error[:10_000], retry=not no_retry)
@@ -127,7 +134,10 @@ def fail(
 @worker_options
 @runtime_options
 def release(tasks: tuple[str, ...], worker: str, lease: float, queue: str, rt: Runtime, as_json: bool) -> None:
-    """Give tasks back without a result: they stand where they stood, and no retry is spent."""
+    """Give tasks back without a result.
+
+    They stand where they stood, and no retry is spent.
+    """
     ids = [_task(t) for t in tasks]
     rt.tasks.step(worker, lease_ms=_ms(lease), queue=queue, released=ids)
     print_result({"schema": "swarmops.release/1", "tasks": ids}, as_json, lambda: "")
@@ -138,7 +148,10 @@ def release(tasks: tuple[str, ...], worker: str, lease: float, queue: str, rt: R
 @worker_options
 @runtime_options
 def beat(holds: tuple[str, ...], worker: str, lease: float, queue: str, rt: Runtime, as_json: bool) -> int:
-    """Renew the lease of all that this worker holds. With --holds, names what it has lost, and ends with 1 then."""
+    """Renew the lease of all that a worker holds.
+
+    With --holds, names what it has lost, and ends with 1 then.
+    """
     told = [_task(t) for t in holds] if holds else None
     found: Claimed = rt.tasks.beat(worker, lease_ms=_ms(lease), queue=queue, holding=told)
     lost = found.lost
@@ -154,7 +167,7 @@ def beat(holds: tuple[str, ...], worker: str, lease: float, queue: str, rt: Runt
 @QUEUE
 @runtime_options
 def progress(task: str, attempt: int, fraction: float, text: str, queue: str, rt: Runtime, as_json: bool) -> None:
-    """Say how far a task you hold is; `task get` shows it."""
+    """Say how far a task is that you hold."""
     rt.tasks.progress(_task(task), attempt, fraction, text, queue=queue)
     print_result({"schema": "swarmops.progress/1", "task": task}, as_json, lambda: "")
 

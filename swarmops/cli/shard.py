@@ -1,4 +1,4 @@
-"""Memory shards: load contexts, see who holds which."""
+"""Memory shards: who holds which context, what was found."""
 
 from __future__ import annotations
 

@@ -53,9 +53,9 @@ def submit(
     as_json: bool,
     **more: Any,
 ) -> None:
-    """Submit a task of KIND and print its id; or those of a file.
+    """Submit a task, or those of a file.
 
-    With --wait, prints the result as JSON, and ends with 1 when there is none.
+    Prints its id. With --wait, prints the result as JSON, and ends with 1 when there is none.
     """
     from swarmops.cli._output import progress
     from swarmops.cli._task_input import comma_names, json_of
@@ -131,7 +131,7 @@ def _lines(one: Task) -> str:
 @QUEUE
 @runtime_options
 def list_(status: str | None, limit: int, offset: int, queue: str, rt: Runtime, as_json: bool) -> None:
-    """List tasks of one status, or all that are open: those that run first."""
+    """List open tasks, or those of one status."""
     wanted = [status] if status else ["running", "ready", "delayed", "waiting"]
     ops = [rt.tasks.list.op(one, queue=queue, limit=limit, offset=offset) for one in wanted]
     found: list[Task] = []
@@ -147,7 +147,7 @@ def list_(status: str | None, limit: int, offset: int, queue: str, rt: Runtime, 
 @QUEUE
 @runtime_options
 def dead(limit: int, queue: str, rt: Runtime, as_json: bool) -> None:
-    """List tasks that were given up, with their last error."""
+    """List tasks that were given up."""
     _print_tasks(rt.tasks.dead(queue=queue, limit=limit), as_json)
 
 
@@ -167,7 +167,10 @@ def _print_tasks(found: list[Task], as_json: bool) -> None:
 @QUEUE
 @runtime_options
 def wait(task: str, timeout: float, queue: str, rt: Runtime, as_json: bool) -> None:
-    """Wait for a task's end and print its result as JSON. Ends with 1 when it has none, or not in time."""
+    """Wait for a task's end and print its result.
+
+    As JSON. Ends with 1 when it has none, or not in time.
+    """
     _print_result(lambda: rt.tasks.result(task, timeout=timeout, queue=queue), task, as_json)
 
 
@@ -176,7 +179,10 @@ def wait(task: str, timeout: float, queue: str, rt: Runtime, as_json: bool) -> N
 @QUEUE
 @runtime_options
 def cancel(task: str, queue: str, rt: Runtime, as_json: bool) -> None:
-    """End an open task, and stop those that need it. A result that still comes is refused."""
+    """End an open task, and stop those that need it.
+
+    A result that still comes is refused.
+    """
     rt.tasks.cancel(task, queue=queue)
     body = {"schema": "swarmops.cancelled/1", "id": task}
     print_result(body, as_json, lambda: f"{task} cancelled")
@@ -188,7 +194,7 @@ def cancel(task: str, queue: str, rt: Runtime, as_json: bool) -> None:
 @QUEUE
 @runtime_options
 def requeue(task: str | None, limit: int | None, queue: str, rt: Runtime, as_json: bool) -> None:
-    """Try a dead task again, as if it were new; or the N oldest."""
+    """Try a dead task again, or the N oldest."""
     from swarmops.runtime.errors import Invalid
 
     if (task is None) == (limit is None):
@@ -227,7 +233,10 @@ def depth(queue: str, rt: Runtime, as_json: bool) -> None:
 @QUEUE
 @runtime_options
 def configure(queue: str, rt: Runtime, as_json: bool, **given: Any) -> None:
-    """Set what is given of a queue's settings, and show all that were ever set."""
+    """Change and show a queue's settings.
+
+    Shows all that were ever set.
+    """
     found = rt.tasks.configure(queue, **{k: v for k, v in given.items() if v is not None})
     body = {"schema": "swarmops.queue/1", "queue": queue, "settings": found}
     print_result(body, as_json, lambda: "\n".join(f"{k:<8} {v}" for k, v in found.items()))
@@ -239,6 +248,6 @@ def configure(queue: str, rt: Runtime, as_json: bool, **given: Any) -> None:
 @QUEUE
 @runtime_options
 def purge(what: str, limit: int, queue: str, rt: Runtime, as_json: bool) -> None:
-    """Forget dead tasks for good, or the outcomes of ended ones."""
+    """Forget dead tasks, or outcomes, for good."""
     n = rt.tasks.purge(what, limit=limit, queue=queue)
     print_result({"schema": "swarmops.purged/1", "what": what, "purged": n}, as_json, lambda: f"{n} forgotten")

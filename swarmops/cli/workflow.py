@@ -1,4 +1,4 @@
-"""Submit, watch and cancel workflows: tasks that wait for each other."""
+"""Submit, watch and cancel workflows."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def command() -> None:
 @click.option("--wait", "seconds", type=float, metavar="S", help="Wait so long for its end and show it.")
 @runtime_options
 def submit(file: str, id: str | None, queue: str | None, seconds: float | None, rt: Runtime, as_json: bool) -> int:
-    """Submit all steps of FILE, or none, and print the workflow's id.
+    """Submit all steps of FILE, or none.
 
-    With --wait, ends with 0 when all steps are done, else with 1.
+    Prints the workflow's id. With --wait, ends with 0 when all steps are done, else with 1.
     """
     from swarmops.cli._output import progress
 
@@ -82,7 +82,10 @@ def show(workflow: str, queue: str, rt: Runtime, as_json: bool) -> None:
 @QUEUE
 @runtime_options
 def wait(workflow: str, timeout: float, queue: str, rt: Runtime, as_json: bool) -> int:
-    """Wait for the end and show it. Ends with 0 when all steps are done, else with 1."""
+    """Wait for the end and show it.
+
+    Ends with 0 when all steps are done, else with 1.
+    """
     return _end(rt.workflows.wait(workflow, timeout, queue), as_json)
 
 
@@ -103,7 +106,10 @@ def list_(limit: int, queue: str, rt: Runtime, as_json: bool) -> None:
 @QUEUE
 @runtime_options
 def cancel(workflow: str, queue: str, rt: Runtime, as_json: bool) -> None:
-    """End all its open steps as cancelled. Results that still come are refused."""
+    """End all its open steps as cancelled.
+
+    Results that still come are refused.
+    """
     n = rt.workflows.cancel(workflow, queue=queue)
     body = {"schema": "swarmops.cancelled/1", "id": workflow, "steps": n}
     print_result(body, as_json, lambda: f"{n} steps cancelled")

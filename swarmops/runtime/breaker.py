@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from swarmops.runtime.errors import Refused
+from swarmops.runtime.flow import Batch, Steps, flow
 from swarmops.runtime.ids import name, new_id, number, one_of
 from swarmops.runtime.op import Arg, Executor, Mode, Op, Room, operation
-from swarmops.runtime.state_flow import Batch, Steps, flow
 from swarmops.runtime.state_record import number_of, pairs, text_of
 
 if TYPE_CHECKING:

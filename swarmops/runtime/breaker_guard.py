@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from swarmops.runtime.errors import Unavailable
-from swarmops.runtime.state_flow import Batch, Steps, drive_async, drive_sync
+from swarmops.runtime.flow import Batch, Steps, drive_async, drive_sync
 
 if TYPE_CHECKING:
     from swarmops.runtime.breaker import Breakers, Limits, Permit

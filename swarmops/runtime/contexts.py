@@ -17,9 +17,9 @@ from functools import partial
 from typing import Any
 
 from swarmops.runtime.errors import Conflict, Corrupt, Invalid, NotFound, TooLarge
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import number
 from swarmops.runtime.op import Executor, Mode, Op, Room
-from swarmops.runtime.plan import Steps, plan
 
 CHUNK = 1 << 18  # bytes of content in a chunk; part of the format
 FLUSH = 4  # chunks in one flush: a slow line must carry them within the timeout
@@ -86,7 +86,7 @@ class Contexts(Room[Mode]):
         super().__init__(runtime)
         self.limit, self.stage = LIMIT, STAGE
 
-    @plan
+    @flow
     def store(self, data: str | bytes, source: str = "", ttl: float = TTL) -> Steps[Context]:
         """Keep `data` for `ttl` seconds after its last use. The same content is stored once, and sent once.
 
@@ -113,7 +113,7 @@ class Contexts(Room[Mode]):
                 return Context(**{**asdict(found), "new": True})
         raise Corrupt(f"ctx:{sha}: chunks vanish as soon as they are written")
 
-    @plan
+    @flow
     def read(self, ref: str | Mapping[str, Any]) -> Steps[bytes]:
         """All of it, exactly as it was stored; renews it.
 
@@ -133,7 +133,7 @@ class Contexts(Room[Mode]):
             raise Corrupt(f"ctx:{sha}: all chunks are there, but together they are not what was stored")
         return whole
 
-    @plan
+    @flow
     def resolve(self, ref: str | Mapping[str, Any]) -> Steps[bytes]:
         """What a task's reference stands for, `ctx:<sha>` or {"id": "ctx:<sha>", "version": 3, "size": ...}: `read`."""
         if isinstance(ref, Mapping) and "size" in ref:
@@ -142,7 +142,7 @@ class Contexts(Room[Mode]):
                 raise Conflict(f"{about.ref} has {about.size:,} bytes, the reference says {ref['size']}")
         return (yield from self.read.steps(ref))
 
-    @plan
+    @flow
     def about(self, ref: str | Mapping[str, Any], ttl: float = 0.0) -> Steps[Context]:
         """Size, ratio, source; renews it, for `ttl` seconds if that is longer. Raises NotFound, Corrupt."""
         sha = sha_of(ref)
@@ -153,7 +153,7 @@ class Contexts(Room[Mode]):
             raise Corrupt(f"ctx:{sha}: chunk {missing[0] + 1} of {found.chunks} is missing; store it again")
         return found
 
-    @plan
+    @flow
     def preview(self, ref: str | Mapping[str, Any], characters: int = 5000) -> Steps[str]:
         """Its first characters. Only the first chunk is read. Raises NotFound, Corrupt."""
         about = yield from self.about.steps(ref)
@@ -163,7 +163,7 @@ class Contexts(Room[Mode]):
         first: bytes = (yield partial(_unpack_all, about, range(1), [reply]))[0]
         return first[: min(characters * 4, CHUNK)].decode("utf-8", "ignore")[:characters]
 
-    @plan
+    @flow
     def remove(self, ref: str | Mapping[str, Any]) -> Steps[bool]:
         """Forget it now. False: it was not there."""
         sha = sha_of(ref)

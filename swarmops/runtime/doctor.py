@@ -6,11 +6,11 @@ Never KEYS: memory is judged by a sampled SCAN, and says how much it has seen.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarmops.runtime.errors import SwarmError, Unavailable
@@ -168,7 +168,7 @@ def _disk(rt: Runtime) -> list[Finding]:
     answer = rt.run(command(rt.keys.registry(), "CONFIG", "GET", "dir", safe=True))
     folder = answer[1].decode() if len(answer) > 1 else ""
     here = rt.settings.unix_socket or rt.settings.host in ("127.0.0.1", "localhost", "::1")
-    if not here or not os.path.isdir(folder):
+    if not here or not Path(folder).is_dir():
         return [Finding("disk", "unknown", f"{folder or 'its folder'} is on {rt.settings.place}: run this there")]
     free = shutil.disk_usage(folder).free
     used = int(info(rt, "memory").get("used_memory", 0))

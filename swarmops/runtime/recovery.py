@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from swarmops.runtime.errors import Late, Refused, SwarmError
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import name as checked
 from swarmops.runtime.ids import new_id, number
 from swarmops.runtime.op import Arg, Mode, Op, Room, operation
 from swarmops.runtime.recovery_plan import ATTEMPTS, Plan, plan_for, strategy_for
 from swarmops.runtime.snapshots import list_op, read_op
-from swarmops.runtime.state_flow import Steps, flow
 from swarmops.runtime.state_record import label_of, pairs, read_state, regs, seal, term_of, text_of
 
 TIMEOUT = 30.0

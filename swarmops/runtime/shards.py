@@ -14,10 +14,10 @@ from typing import Any
 from swarmops.runtime import wire
 from swarmops.runtime.contexts import TTL, Contexts, label
 from swarmops.runtime.errors import NotFound
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import name, number
 from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Executor, Mode, Op, Room, operation
-from swarmops.runtime.plan import Steps, plan
 
 CAPACITY = 200_000
 ALIVE = 300.0  # seconds without a beat
@@ -112,7 +112,7 @@ class Shards(Room[Mode]):
         super().__init__(runtime)
         self._contexts: Contexts[Mode] = Contexts(runtime)
 
-    @plan
+    @flow
     def register(
         self,
         shard: str,
@@ -147,7 +147,7 @@ class Shards(Room[Mode]):
         yield [Op("shard_open", shard_keys(self.keys, shard, "meta", "events"), args, safe=True)]
         return since
 
-    @plan
+    @flow
     def beat(self, shard: str) -> Steps[None]:
         """It lives; its newest context is kept too. Raises NotFound."""
         keys = shard_keys(self.keys, name(shard, "shard"), "meta", "versions")
@@ -157,7 +157,7 @@ class Shards(Room[Mode]):
             ops.append(self._contexts.touch_op(_version(newest).sha))
         yield ops
 
-    @plan
+    @flow
     def load_context(self, shard: str, data: str | bytes, source: str = "", ttl: float = TTL) -> Steps[Version]:
         """Store `data`, and make it the newest version of this shard's context. The same again is the same version.
 
@@ -169,7 +169,7 @@ class Shards(Room[Mode]):
         made: Version = (yield [self.version_op(shard, new)])[0]
         return made
 
-    @plan
+    @flow
     def context_for_worker(self, shard: str, characters: int = PREVIEW) -> Steps[WorkerContext]:
         """A preview of the newest context and its full reference. Raises NotFound, Corrupt."""
         number(characters, "characters", 0, 60_000)
@@ -180,7 +180,7 @@ class Shards(Room[Mode]):
         reference, source = (newest.reference, newest.source) if newest else (None, "")
         return WorkerContext(shard, state.specialization, preview, reference, source, state.findings)
 
-    @plan
+    @flow
     def context(self, shard: str, version: int | None = None) -> Steps[bytes]:
         """All of its newest context, or of an older version (20 are remembered). Raises NotFound, Corrupt."""
         state: ShardState = (yield [self.get.op(shard)])[0]
@@ -210,7 +210,7 @@ class Shards(Room[Mode]):
         args = ("XREVRANGE", key, "+", "-", "COUNT", int(number(limit, "limit", 1, 10_000)))
         return Op("", (key,), args, _events, safe=True)
 
-    @plan
+    @flow
     def remove(self, shard: str) -> Steps[bool]:
         """Forget it, with its findings and syntheses. False: it was not there."""
         keys = shard_keys(self.keys, name(shard, "shard"), "meta", "open", "held", "done")
@@ -219,7 +219,7 @@ class Shards(Room[Mode]):
         listed = (yield [Op("shard_drop", registry, (shard,), safe=True)])[0]
         return bool(was or listed)
 
-    @plan
+    @flow
     def status(self) -> Steps[dict[str, Any]]:
         """total_shards, and of each that lives shard_id, specialization, findings_count, pending_tasks (S0-28).
 

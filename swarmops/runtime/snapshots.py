@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmops.runtime.errors import Conflict, Corrupt, NotFound
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import name as checked
 from swarmops.runtime.ids import new_id, number
 from swarmops.runtime.op import Mode, Op, Room, operation
-from swarmops.runtime.state_flow import Steps, flow
 from swarmops.runtime.state_record import Mark, label_of, read_mark, regs, term_of, unseal
 
 SNAPSHOTS = 10  # of one state

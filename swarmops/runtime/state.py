@@ -14,12 +14,12 @@ from typing import Any
 
 from swarmops.runtime.checkpoints import Checkpoints
 from swarmops.runtime.errors import Conflict, NotFound
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import name as checked
 from swarmops.runtime.ids import new_id, number
 from swarmops.runtime.op import Arg, Mode, Op, operation
 from swarmops.runtime.recovery import Recoveries
 from swarmops.runtime.snapshots import Snapshots
-from swarmops.runtime.state_flow import Steps, flow
 from swarmops.runtime.state_record import Listed, State, label_of, read_state, regs, seal, term_of
 
 

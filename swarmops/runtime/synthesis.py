@@ -15,9 +15,9 @@ from typing import Any
 from swarmops.runtime import wire
 from swarmops.runtime.contexts import label
 from swarmops.runtime.errors import Invalid, Late, NotFound, Refused
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import name, new_id, number
 from swarmops.runtime.op import Arg, Mode, Op, Room, operation
-from swarmops.runtime.plan import Steps, plan
 from swarmops.runtime.shards import shard_keys
 
 LEASE = 60.0
@@ -105,7 +105,7 @@ class Syntheses(Room[Mode]):
             "synthesis_claim", shard_keys(self.keys, name(shard, "shard"), *parts), args, partial(_claimed, shard)
         )
 
-    @plan
+    @flow
     def next(self, shard: str, consumer: str, timeout: float, lease: float = LEASE) -> Steps[Synthesis | None]:
         """The same, and waits up to `timeout` seconds for one to come: woken, not polling."""
         end = time.monotonic() + number(timeout, "timeout", 0, 86400)
@@ -144,7 +144,7 @@ class Syntheses(Room[Mode]):
         most = int(number(limit, "limit", 1, 10_000))
         return Op("synthesis_list", key, (most,), partial(_listed, shard), safe=True)
 
-    @plan
+    @flow
     def wait(self, id: str, timeout: float = 60.0) -> Steps[Synthesis]:
         """The answered synthesis, as soon as it is. Raises Late, NotFound, Refused (five consumers died of it)."""
         shard, own = split(id)

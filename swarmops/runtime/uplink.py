@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarmops.runtime.errors import SwarmError
-from swarmops.runtime.plan import carry_out
+from swarmops.runtime.flow import carry_out
 from swarmops.runtime.uplink_plans import EVERY, Link, Synced, UplinkStatus
 
 __all__ = ["EVERY", "AsyncUplink", "Synced", "Uplink", "UplinkStatus"]

@@ -21,9 +21,9 @@ from swarmops.runtime import wire
 from swarmops.runtime.contexts import Contexts, sha_of
 from swarmops.runtime.errors import Corrupt, NotFound, SwarmError
 from swarmops.runtime.findings import Findings
+from swarmops.runtime.flow import On, Steps, elsewhere
 from swarmops.runtime.ids import name, number
 from swarmops.runtime.op import Op
-from swarmops.runtime.plan import On, Steps, elsewhere
 from swarmops.runtime.shards import Shard, Shards, ShardState
 from swarmops.runtime.taskrecords import ENDED, Claim, Outcome
 from swarmops.runtime.tasks import Tasks

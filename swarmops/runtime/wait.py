@@ -136,12 +136,11 @@ class _Desk:
     async def _ask(self, id: str, submit: Op[Any] | None) -> None:
         ask = self.asking._ask(self.queue, self.client, id)
         if submit:
-            submitted, asked = await asyncio.gather(
-                self.runtime.run(submit), self.runtime.run(ask), return_exceptions=True
-            )
-            if isinstance(submitted, BaseException):
-                raise submitted
-            if not isinstance(asked, BaseException) and asked[0] >= 0:
+            both = [self.runtime.run(submit), self.runtime.run(ask)]
+            answers: list[Any] = await asyncio.gather(*both, return_exceptions=True)
+            if isinstance(answers[0], BaseException):
+                raise answers[0]
+            if not isinstance(answers[1], BaseException) and answers[1][0] >= 0:
                 return
         _check(id, await self.runtime.run(ask))
 

@@ -11,7 +11,7 @@ import inspect
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from swarmops.runtime import wire
@@ -23,6 +23,7 @@ from swarmops.runtime.tasks import queue_keys
 from swarmops.runtime.workflow_steps import Step, checked, task_id
 
 __all__ = ["Step", "StepState", "Summary", "Workflow", "Workflows"]
+OPEN = ("waiting", "delayed", "ready", "running")
 AGAIN = 15.0  # seconds after which a waiter asks anew, in case Redis was restarted between an answer and its arrival
 
 
@@ -132,51 +133,55 @@ class Workflows(Room[Mode]):
             self._op("workflow_show", queue, _named(id, "id"), client, safe=True),
             lambda reply: _workflow(id, queue, reply),
         )
-        reply = self.keys.queue(queue, "reply", client)
-        runtime: Any = self.runtime
-        if inspect.iscoroutinefunction(runtime.run):
-            return _await_end(runtime, ask, reply, timeout)
-        return _wait_end(runtime, ask, reply, timeout)
+        end = _End(self, client, ask, queue, timeout)
+        return end.awaited() if inspect.iscoroutinefunction(self.runtime.run) else end.waited()
 
 
-def _wait_end(runtime: Any, ask: Op[Workflow], reply: str, timeout: float) -> Workflow:
-    end = time.monotonic() + timeout
-    while True:
-        found: Workflow = runtime.run(ask)
-        again = min(end, time.monotonic() + AGAIN)
-        for _ in range(found.open):
-            pause = again - time.monotonic()
-            if pause <= 0 or runtime.run(_pop(reply, pause)) is None:
-                break
-        if not found.open:
-            return found
-        if time.monotonic() >= end:
-            return _ended(runtime.run(ask), timeout)
+class _End:
+    """The end of a workflow, waited for: the outcome of each open step comes to a list of the waiter's own."""
 
+    def __init__(self, room: Workflows[Any], client: str, ask: Op[Workflow], queue: str, timeout: float):
+        self.room, self.client, self.ask, self.queue, self.timeout = room, client, ask, queue, timeout
+        self.runtime: Any = room.runtime
+        self.reply = room.keys.queue(queue, "reply", client)
+        self.end = time.monotonic() + timeout
 
-async def _await_end(runtime: Any, ask: Op[Workflow], reply: str, timeout: float) -> Workflow:
-    end = time.monotonic() + timeout
-    while True:
-        found: Workflow = await runtime.run(ask)
-        again = min(end, time.monotonic() + AGAIN)
-        for _ in range(found.open):
-            pause = again - time.monotonic()
-            if pause <= 0 or await runtime.run(_pop(reply, pause)) is None:
-                break
-        if not found.open:
-            return found
-        if time.monotonic() >= end:
-            return _ended(await runtime.run(ask), timeout)
+    def waited(self) -> Workflow:
+        while True:
+            found: Workflow = self.runtime.run(self.ask)
+            if not found.open:
+                return found
+            if time.monotonic() >= self.end:
+                self.runtime.run_many(self._forget(found), patience=0)
+                raise self._late(found)
+            again = time.monotonic() + AGAIN
+            for _ in range(found.open):
+                if self.runtime.run(self._pop(again)) is None:
+                    break
 
+    async def awaited(self) -> Workflow:
+        while True:
+            found: Workflow = await self.runtime.run(self.ask)
+            if not found.open:
+                return found
+            if time.monotonic() >= self.end:
+                await self.runtime.run_many(self._forget(found), patience=0)
+                raise self._late(found)
+            again = time.monotonic() + AGAIN
+            for _ in range(found.open):
+                if await self.runtime.run(self._pop(again)) is None:
+                    break
 
-def _pop(reply: str, seconds: float) -> Op[Any]:
-    return Op("", (reply,), ("BLPOP", reply, max(0.01, round(seconds, 3))), safe=True, block=seconds)
+    def _pop(self, again: float) -> Op[Any]:
+        seconds = max(0.01, round(min(again, self.end) - time.monotonic(), 3))
+        return Op("", (self.reply,), ("BLPOP", self.reply, seconds), safe=True, block=seconds)
 
+    def _forget(self, found: Workflow) -> list[Op[Any]]:
+        keys = queue_keys(self.room.keys, self.queue, "unwait")
+        return [Op("unwait", keys, (s.task, self.client), safe=True) for s in found.steps if s.status in OPEN]
 
-def _ended(found: Workflow, timeout: float) -> Workflow:
-    if found.open:
-        raise Late(f"workflow {found.id} has {found.open} open steps after {timeout:g} s")
-    return found
+    def _late(self, found: Workflow) -> Late:
+        return Late(f"workflow {found.id} has {found.open} open steps after {self.timeout:g} s")
 
 
 # -- to Redis and back
@@ -222,9 +227,7 @@ def _workflow(id: str, queue: str, reply: list[Any]) -> Workflow:
     return Workflow(id, known["name"], queue, status, open_, known["submitted"], steps)
 
 
-def _step(
-    one: dict[str, Any], _: bytes, outcome: bytes, state: bytes, fails: bytes, told: bytes, held: bytes
-) -> StepState:
+def _step(one: dict[str, Any], outcome: bytes, state: bytes, fails: bytes, told: bytes, held: bytes) -> StepState:
     found: dict[str, Any] = json.loads(outcome.decode("utf-8", "replace")) if outcome else {}
     holder = held.decode().split(" ") if held else ["", "0", "0"]
     failures, _, error = fails.partition(b"\n")
@@ -268,6 +271,4 @@ def _named(value: object, path: str) -> str:
 
 
 def _read(op: Op[Any], read: Any) -> Op[Any]:
-    from dataclasses import replace
-
     return replace(op, read=read)

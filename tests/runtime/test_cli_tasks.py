@@ -18,6 +18,7 @@ import pytest
 from swarmops.cli import run
 from swarmops.runtime import Runtime
 from swarmops.runtime.taskrecords import Outcome
+from tests.pages import PAGES, blocks
 from tests.runtime.server import Server
 
 
@@ -272,6 +273,15 @@ def test_a_wrong_file_ends_with_2(swarmops: Command, rt: Runtime, tmp_path: Path
     said = swarmops("workflow", "submit", str(file))
     assert said.code == 2 and says in said.err and said.out == "" and "Traceback" not in said.err
     assert rt.workflows.list() == []
+
+
+def test_the_workflow_of_the_documentation_is_one(swarmops: Command, tmp_path: Path) -> None:
+    page = next(p for p in PAGES if p.name == "workflows.md")
+    text = next(b.text for b in blocks(page) if b.text.startswith("workflow:"))
+    file = tmp_path / "doc.yaml"
+    file.write_text(text)
+    assert swarmops("workflow", "submit", str(file), "--id", "doc").code == 0
+    assert "4 of 4 steps open" in swarmops("workflow", "show", "doc").out
 
 
 def test_a_redis_that_is_away_ends_with_3(monkeypatch: pytest.MonkeyPatch, swarmops: Command) -> None:

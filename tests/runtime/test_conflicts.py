@@ -107,6 +107,15 @@ def test_a_vote_is_decided_when_nothing_can_change_it(rt: Runtime) -> None:
         rt.conflicts.vote(vote.id, "e", "a")
 
 
+def test_a_lead_that_is_safe_waits_for_the_quorum(rt: Runtime) -> None:
+    for id in ("a", "b", "c"):
+        active(rt, id)
+    vote = rt.conflicts.resolve("r", "a", "b", "vote", quorum=3)
+    rt.conflicts.vote(vote.id, "a", "b")
+    assert rt.conflicts.vote(vote.id, "b", "b").status == "open"
+    assert rt.conflicts.vote(vote.id, "c", "a").reason == "1 to 2 votes"
+
+
 def test_all_votes_that_tie_are_decided_by_priority(rt: Runtime) -> None:
     active(rt, "a", "low")
     active(rt, "b", "high")

@@ -231,6 +231,22 @@ def test_a_task_is_ended_once(rt: Runtime, term: int) -> None:
         rt.distribution.complete("never", "a", 1)
 
 
+def test_only_who_has_it_ends_it_and_only_for_the_attempt_that_counts(rt: Runtime, term: int) -> None:
+    active(rt, "a")
+    rt.distribution.submit("x", id="t")
+    given(rt, term)
+    active(rt, "b")
+    with pytest.raises(Late, match=r"t was taken from b: it is assigned to a"):
+        rt.distribution.complete("t", "b", 1)
+    assert rt.distribution.give_back("b", [("t", 1)]) == 0 == rt.distribution.give_back("a", [("t", 2)])
+    assert rt.distribution.give_back("a", [("t", 1)]) == 1
+    rt.swarms.status("b", "completed")
+    assert given(rt, term) == {"t": "a"}
+    with pytest.raises(Late, match=r"attempt 2, not 1"):
+        rt.distribution.complete("t", "a", 1)
+    assert rt.distribution.complete("t", "a", 2)
+
+
 def test_a_task_that_every_swarm_gives_back_is_given_up_at_last(rt: Runtime, term: int) -> None:
     active(rt, "a")
     rt.distribution.submit("x", id="hot")

@@ -1,4 +1,4 @@
-"""What goes wrong with tasks: failures, deaths, late results, timers, full memory (F1, F2, F3, F8, F22; S2-05, S2-06)."""
+"""What goes wrong with tasks: failures, deaths, late results, timers, full memory (F1-F3, F8, F22; S2-05, S2-06)."""
 
 from __future__ import annotations
 

@@ -121,18 +121,23 @@ def test_a_coroutine_is_cancelled_when_its_time_is_over_or_its_task_is_cancelled
     assert rt.tasks.get(other).status == "cancelled" and "tasks_released" not in stats(rt)
 
 
-def test_a_plain_function_among_them_hears_that_it_is_cancelled(rt: Runtime) -> None:
+def test_a_plain_function_among_them_may_hang_or_hear_that_it_is_cancelled(rt: Runtime) -> None:
     heard = threading.Event()
 
     def patient(context: Context) -> None:
         if context.wait(20):
             heard.set()
 
-    with working(rt, {"patient": patient, "nap": nap}, lease=0.6):
+    hang = threading.Event()
+    handlers = {"patient": patient, "nap": nap, "hang": lambda: hang.wait(30)}
+    with working(rt, handlers, lease=0.6, threads=1, drain_timeout=0.1):
+        with pytest.raises(TaskFailed, match="timed out"):
+            rt.tasks.submit_and_wait("hang", timeout=0.1, retries=0)
         id = rt.tasks.submit("patient").id
         until(lambda: rt.tasks.get(id).status == "running")
         rt.tasks.cancel(id)
         assert heard.wait(10)
+    hang.set()
 
 
 def test_what_runs_is_finished_or_handed_back_at_the_end(rt: Runtime) -> None:

@@ -268,6 +268,7 @@ def test_waiting_ends_at_once_for_what_has_ended_and_is_late_for_what_does_not(r
     rt.workflows.submit("wf", [Step("a", "k")], id="wf")
     with pytest.raises(Late, match=r"1 open steps after 0\.05 s"):
         rt.workflows.wait("wf", 0.05)
+    assert keys(rt, "waits") == 0
     drain(rt)
     assert rt.workflows.wait("wf", 0).status == "done"
 

@@ -27,8 +27,7 @@ local why = fence(k_leader, k_term, ARGV[1])
 if why then
   return why
 end
-redis.call('ZREM', k_pending, '')  -- a shrinking command first: what dead swarms held comes back while Redis is full
-redis.call('DEL', k_hint)
+redis.call('DEL', k_hint)  -- a shrinking command first: what dead swarms held comes back while Redis is full
 local now = clock()
 local n = back_from_the_dead(now, 1000)
 local swarms = takers(now)

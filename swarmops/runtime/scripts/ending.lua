@@ -3,9 +3,14 @@
 -- `holds` of a running task: worker attempt since_ms submitted_ms type
 local HOLDS = '^(%S+) (%d+) (%d+) (%d+) (%S*)$'
 local ended, outs, gone, fins, freed, unheld = {}, {}, {}, {}, {}, {}
-local flowing = call('HLEN', base .. 'wfleft') > 0 -- are there workflows at all?
-local linked = call('HLEN', base .. 'next') > 0
-local suspects = call('HLEN', base .. 'deaths') > 0
+-- Are there workflows, dependencies, orphans, waiters at all? Mostly not: then one question is enough.
+local flowing, linked, suspects, awaited = false, false, false, false
+if call('EXISTS', base .. 'wfleft', base .. 'next', base .. 'deaths', base .. 'waits') > 0 then
+  flowing = call('EXISTS', base .. 'wfleft') == 1
+  linked = call('EXISTS', base .. 'next') == 1
+  suspects = call('EXISTS', base .. 'deaths') == 1
+  awaited = call('EXISTS', base .. 'waits') == 1
+end
 
 local function said(kind, id)
   local list = ended[kind]
@@ -149,7 +154,7 @@ end
 
 -- Outcomes go to those who wait for them.
 local function tell()
-  if call('HLEN', base .. 'waits') == 0 then return end
+  if not awaited then return end
   for i = 1, #outs, 2 do
     local waiting = call('HGET', base .. 'waits', outs[i])
     if waiting then
@@ -179,7 +184,7 @@ local function trim()
   variadic('HDEL', base .. 'out', dropped)
 end
 
-local HASHES = { 'attempts', 'fails', 'deaths', 'progress', 'par' }
+local HASHES = { 'fails', 'deaths', 'progress', 'par' }
 local EVENTS = { done = 'task.done', dead = 'task.dead', cancelled = 'task.cancelled', expired = 'task.expired',
   stopped = 'task.stopped', failed = 'task.retried', orphaned = 'task.orphaned', released = 'task.released',
   spoilt = 'task.spoilt', submitted = 'task.submitted' }
@@ -191,8 +196,9 @@ local function settle()
   end
   if #outs > 0 then
     variadic('HDEL', k_task, gone)
-    for _, which in ipairs(HASHES) do
-      if #gone > 0 and call('HLEN', base .. which) > 0 then variadic('HDEL', base .. which, gone) end
+    variadic('HDEL', base .. 'attempts', gone)
+    if call('EXISTS', base .. 'fails', base .. 'deaths', base .. 'progress', base .. 'par') > 0 then
+      for _, which in ipairs(HASHES) do variadic('HDEL', base .. which, gone) end
     end
     variadic('HSET', base .. 'out', outs)
     variadic('RPUSH', base .. 'fin', fins)

@@ -13,6 +13,7 @@
 -- key deaths  HASH    id -> workers that died while they held it
 -- key next    HASH    id -> its children
 -- key wfleft  HASH    workflow -> tasks not yet ended
+-- key waits   HASH    id -> who wants its outcome
 -- family ready  ZSET  <base>ready:<lane>
 -- family wake   LIST  <base>wake:<capability>
 -- include queue

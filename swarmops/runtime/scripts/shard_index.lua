@@ -13,7 +13,8 @@ redis.call('HSET', k_shards, id, since .. '|' .. ARGV[4] .. '|' .. ARGV[2])
 local alive = tonumber(redis.call('ZSCORE', k_until, id) or 0) > now
 redis.call('ZADD', k_until, now + ARGV[3], id)
 if not alive then
-  redis.call('XADD', k_events, 'MAXLEN', '~', 10000, '*', 'what', before and 'shard.back' or 'shard.registered', 'id', id)
+  local what = before and 'shard.back' or 'shard.registered'
+  redis.call('XADD', k_events, 'MAXLEN', '~', 10000, '*', 'what', what, 'id', id)
   if not before then redis.call('HINCRBY', k_stats, 'shards_registered', 1) end
 end
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', k_until, '-inf', now, 'LIMIT', 0, 10)) do

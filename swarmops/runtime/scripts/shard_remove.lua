@@ -5,10 +5,13 @@
 -- key held  ZSET  those that are claimed
 -- key done  ZSET  those that have ended
 -- family synthesis  HASH  <base>synthesis:<id>
+-- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 local was = call('EXISTS', k_meta)
 for _, key in ipairs({k_open, k_held, k_done}) do
-  for _, id in ipairs(call('ZRANGE', key, 0, -1)) do call('DEL', base .. 'synthesis:' .. id, base .. 'answer:' .. id) end
+  for _, id in ipairs(call('ZRANGE', key, 0, -1)) do
+    call('DEL', base .. 'synthesis:' .. id, base .. 'answer:' .. id)
+  end
 end
 for _, part in ipairs(PARTS) do call('UNLINK', base .. part) end
 call('DEL', base .. 'wake')

@@ -57,11 +57,11 @@ if #outs > 0 or #unheld > 0 then settle() end
 reap()
 due()
 if call('LLEN', k_post) > 0 then take_posts() end
-settle()
+if #outs > 0 or #unheld > 0 or next(arrivals) or next(ended) then settle() end
 local claimed, parents = {}, {}
 if want > 0 then claimed, parents = claim(worker, want, ARGV[4]) end
 if #outs > 0 then settle() end
-trim()
+if n > 0 or #claimed == 0 then trim() end
 
 local held = {}
 if differs then

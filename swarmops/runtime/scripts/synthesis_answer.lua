@@ -1,4 +1,4 @@
--- synthesis_answer: what the holder made of it. Refuses LEASELOST when the request was given to somebody else meanwhile.
+-- synthesis_answer: what the holder made of it. Refuses LEASELOST when it was given to somebody else.
 -- args: shard, id, consumer, attempt, answer JSON ('': hold it so many ms longer), lease ms
 -- answers: 1
 -- key meta    HASH    as shard_open wrote it
@@ -7,6 +7,7 @@
 -- key events  STREAM  what happened to it, about 1,000 entries
 -- family synthesis  HASH  <base>synthesis:<id>
 -- family answer     LIST  <base>answer:<id>
+-- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 local shard, id, consumer, attempt, answer, lease = unpack(ARGV)
 local key = base .. 'synthesis:' .. id

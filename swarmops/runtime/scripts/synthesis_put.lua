@@ -9,6 +9,7 @@
 -- family synthesis  HASH  <base>synthesis:<id>: status, pass, by, body, created, attempts, holder, answer, ended
 -- family wake       LIST  <base>wake: one token, there is something open
 -- family answer     LIST  <base>answer:<id>: one token for those who wait, 1 h
+-- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 local shard, id, pass, by, body, answer, n = unpack(ARGV, 1, 7)
 if not known() then return redis.error_reply(MISSING) end
@@ -16,7 +17,7 @@ local key = base .. 'synthesis:' .. id
 if call('EXISTS', key) == 1 then return 0 end
 for i = 8, 7 + n do
   if call('HEXISTS', k_finding, ARGV[i]) == 0 then
-    return redis.error_reply('NOTFOUND source ' .. shard .. '.' .. ARGV[i] .. ' is not here (never was, or has been dropped)')
+    return redis.error_reply('NOTFOUND source ' .. shard .. '.' .. ARGV[i] .. ' is not here, or was dropped')
   end
 end
 if answer == '' and call('ZCARD', k_open) >= 1000 then

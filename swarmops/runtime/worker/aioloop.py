@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from signal import SIGINT, SIGTERM
 from typing import Any
 
@@ -55,15 +54,17 @@ class AsyncWorker(Base):
         self._contexts: dict[str, Context] = {}  # of plain functions, which cannot be cancelled otherwise
         self._hungry, self._spoke, self._due_ms = True, 0.0, -1
         self._waiting: asyncio.Task[Any] | None = None
+        self._for_threads = Runtime(self.runtime.settings)  # connects when a plain function tells its progress
+        self._ready = False
 
     async def run(self) -> int:
         """Work until told to end; returns an exit code. See Worker.run."""
-        self._bell, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        self._pool = ThreadPoolExecutor(self.threads, "task")
+        self._bell, self._loop, self._ready = asyncio.Event(), asyncio.get_running_loop(), True
+        self._slots = asyncio.Semaphore(self.threads)
         async with contextlib.AsyncExitStack() as stack:
             if self._own:
                 stack.push_async_callback(self.runtime.close)
-            stack.callback(self._pool.shutdown, wait=False, cancel_futures=True)
+            stack.callback(self._for_threads.close)
             await stack.enter_async_context(self._signals())
             try:
                 await self.runtime.connect()
@@ -83,7 +84,8 @@ class AsyncWorker(Base):
 
     def ring(self) -> None:
         """From any thread."""
-        self._loop.call_soon_threadsafe(self._bell.set)
+        if self._ready:
+            self._loop.call_soon_threadsafe(self._bell.set)
 
     # -- one conversation with Redis
 
@@ -109,7 +111,7 @@ class AsyncWorker(Base):
         op = self.runtime.tasks.idle.op(self.caps, seconds=seconds, queue=self.queue)
         try:
             await self.runtime.run_many([op], patience=0)
-        except SwarmError as e:
+        except Exception as e:
             self.outage.failed(e)
             await self._pause()
         self._hungry, self._waiting = True, None
@@ -181,17 +183,20 @@ class AsyncWorker(Base):
             return await calls.run_coroutine(
                 self.handlers, claim, lambda: AsyncContext(claim, self.queue, self.runtime)
             )
-        return await self._loop.run_in_executor(self._pool, calls.run, self.handlers, claim, lambda: self._plain(claim))
+        async with self._slots:
+            future: asyncio.Future[Outcome] = self._loop.create_future()
+            # A thread of its own and daemonic: one that hangs must hold up neither the others nor the end.
+            threading.Thread(target=self._in_thread, args=(claim, future), name=claim.id, daemon=True).start()
+            return await future
+
+    def _in_thread(self, claim: Claim, future: asyncio.Future[Outcome]) -> None:
+        outcome = calls.run(self.handlers, claim, lambda: self._plain(claim))
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for it
+            self._loop.call_soon_threadsafe(_hand_over, future, outcome)
 
     def _plain(self, claim: Claim) -> Context:
-        self._contexts[claim.id] = Context(claim, self.queue, self._runtime_of_threads)
-        return self._contexts[claim.id]
-
-    @property
-    def _runtime_of_threads(self) -> Runtime:
-        if not hasattr(self, "_threads_runtime"):
-            self._threads_runtime = Runtime(self.runtime.settings)
-        return self._threads_runtime
+        context = self._contexts[claim.id] = Context(claim, self.queue, self._for_threads)
+        return context
 
     def _cancel_plain(self, id: str) -> None:
         if context := self._contexts.get(id):
@@ -241,3 +246,8 @@ class AsyncWorker(Base):
         finally:
             for which in (SIGTERM, SIGINT) if main else ():
                 self._loop.remove_signal_handler(which)
+
+
+def _hand_over(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
