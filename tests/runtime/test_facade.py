@@ -14,6 +14,7 @@ from swarmops.runtime import MultiSwarm, Runtime, createMultiSwarmCoordination
 from swarmops.runtime.coordinator.duties import Pace
 from swarmops.runtime.errors import Conflict, Full, Illegal, Invalid, Late, NotFound, Unavailable
 from swarmops.runtime.op import command
+from tests.runtime.groups import Cluster
 from tests.runtime.server import Server
 from tests.runtime.test_tls import Secured
 
@@ -189,3 +190,22 @@ def test_options_that_are_none_are_named() -> None:
         createMultiSwarmCoordination(port=0)
     with pytest.raises(Invalid, match="id: "):
         createMultiSwarmCoordination(id="A b")
+
+
+def test_the_same_on_a_cluster(tmp_path: Path) -> None:
+    """Every script keeps to the slot of the registry."""
+    with Cluster(tmp_path) as three, MultiSwarm(three.settings, pace=QUICK, pools={"cpu": 100}) as ms:
+        until(lambda: ms.is_leader)
+        one, two = ms.create_swarm("one").id, ms.create_swarm("two").id
+        told = ms.distribute_task("x")
+        [task] = ms.take_tasks(told.swarm)
+        assert ms.complete_task(task, told.swarm, 1)
+        assert ms.allocate_resource(one, "cpu", 60).left == 40 and ms.release_resource(one, "cpu") == 60
+        assert ms.resolve_conflict("r", one, two, "timestamp").winner in (one, two)
+        heard = threading.Event()
+        ms.on_message("acme.hello", lambda payload, envelope: heard.set(), two)
+        ms.send_message(two, "acme.hello")
+        assert heard.wait(15)
+        assert ms.save_state(one, {"step": 1}) == 1 and ms.create_snapshot(one).version == 1
+        assert ms.get_statistics()["coordinator"]["tasksDistributed"] == 1
+        assert not ms._coordinator.done.trouble

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from swarmops.runtime import Runtime
@@ -53,7 +53,6 @@ class Machine(RuleBasedStateMachine):
     """The rules. `server` is set by the test."""
 
     server: Server
-    claims = Bundle("claims")
     workflows = Bundle("workflows")
 
     def __init__(self) -> None:
@@ -61,6 +60,7 @@ class Machine(RuleBasedStateMachine):
         self.rt = Runtime(self.server.settings)
         self.tasks: dict[str, Model] = {}
         self.given: set[tuple[str, int]] = set()
+        self.issued: list[tuple[str, str, int]] = []  # no Bundle: what is drawn must not depend on timing
         self.reports = 0
 
     @initialize()
@@ -72,6 +72,8 @@ class Machine(RuleBasedStateMachine):
     def accepted(self, spec: TaskSpec) -> None:
         assert spec.id
         self.tasks[spec.id] = Model("free", spec.retries, spec.needs, spec.delay > 1)
+        if 0 < spec.delay < 1:
+            time.sleep(spec.delay + 0.002)
 
     @staticmethod
     def spec(id: str, retries: int, priority: int, delay: float, able: bool) -> TaskSpec:
@@ -125,8 +127,8 @@ class Machine(RuleBasedStateMachine):
 
     # -- working
 
-    @rule(target=claims, worker=NAMES, want=st.integers(1, 4))
-    def claim(self, worker: str, want: int) -> Any:
+    @rule(worker=NAMES, want=st.integers(1, 4))
+    def claim(self, worker: str, want: int) -> None:
         found = self.rt.tasks.step(worker, want=want, caps=WORKERS[worker], lease_ms=60_000).tasks
         assert len(found) <= want
         for one in found:
@@ -135,12 +137,14 @@ class Machine(RuleBasedStateMachine):
             assert (one.id, one.attempt) not in self.given and one.attempt == task.attempts + 1
             self.given.add((one.id, one.attempt))
             task.state, task.holder, task.attempts = "running", worker, one.attempt
-        return multiple(*[(worker, one.id, one.attempt) for one in found])
+            self.issued.append((worker, one.id, one.attempt))
 
-    @rule(claim=claims, word=st.sampled_from(["done", "done", "failed", "hopeless"]))
-    def report(self, claim: tuple[str, str, int], word: str) -> None:
+    @rule(which=st.integers(0, 20), word=st.sampled_from(["done", "done", "failed", "hopeless"]))
+    def report(self, which: int, word: str) -> None:
         """Of any attempt there ever was: held, lost, or reported already."""
-        worker, id, attempt = claim
+        if not self.issued:
+            return
+        claim = worker, id, attempt = self.issued[-1 - which % len(self.issued)]
         task = self.tasks[id]
         self.reports += 1
         if word == "done":
@@ -280,8 +284,10 @@ class Machine(RuleBasedStateMachine):
             end = time.monotonic() + 10
             while any(t.state in OPEN for t in self.tasks.values()):
                 assert time.monotonic() < end, {i: t for i, t in self.tasks.items() if t.state in OPEN}
-                for claim in self.claim("able", 4).values:
-                    self.report(claim, "done")
+                before = len(self.issued)
+                self.claim("able", 4)
+                for back in range(len(self.issued) - before):
+                    self.report(back, "done")
             for id in self.tasks:
                 self.compare(id)
             self.counts_agree()

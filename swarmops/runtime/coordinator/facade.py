@@ -173,7 +173,8 @@ class MultiSwarm:
         return self.rt.swarms.get(swarm)
 
     def get_swarms(self, status: str | None = None) -> list[Swarm]:
-        return self.rt.swarms.list(status)
+        """Newest first, at most 1,000."""
+        return self.rt.swarms.list(status, limit=1000)
 
     # -- work
 

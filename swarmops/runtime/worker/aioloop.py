@@ -14,6 +14,7 @@ from typing import Any
 from swarmops.runtime import ids
 from swarmops.runtime.aio import AsyncRuntime
 from swarmops.runtime.errors import SwarmError
+from swarmops.runtime.op import Op
 from swarmops.runtime.settings import Settings
 from swarmops.runtime.sync import Runtime
 from swarmops.runtime.tasks import Claim, Outcome
@@ -110,7 +111,9 @@ class AsyncWorker(Base):
         seconds = WAIT if self._due_ms < 0 else min(WAIT, max(0.01, self._due_ms / 1000))
         op = self.runtime.tasks.idle.op(self.caps, seconds=seconds, queue=self.queue)
         try:
-            await self.runtime.run_many([op], patience=0)
+            woken = (await self.runtime.run_many([op], patience=0))[0]
+            if woken is True and len(self.running) >= self.concurrency:  # there is no room any more: wake another
+                await self.runtime.run_many([Op("", op.keys, ("LPUSH", op.keys[0], "1"))], patience=0)
         except Exception as e:
             self.outage.failed(e)
             await self._pause()
@@ -122,6 +125,7 @@ class AsyncWorker(Base):
 
     async def _step(self, want: int) -> bool:
         """Tell Redis all there is to tell and claim. False if it did not hear us: nothing is forgotten then."""
+        self._hungry = False  # a token that comes while we talk makes it true again
         results, back = list(self.done), list(self.back)
         holding = [*self.running, *(o.id for o in results), *back]
         op = self.runtime.tasks.step.op(
@@ -140,6 +144,7 @@ class AsyncWorker(Base):
                 raise claimed
         except Exception as e:
             self.outage.failed(e)
+            self._hungry = True
             return False
         self.outage.fine()
         self._spoke, self._due_ms = time.monotonic(), claimed.next_due_ms
@@ -151,9 +156,11 @@ class AsyncWorker(Base):
         for id in claimed.lost:  # cancelled, timed out, or given to others when our lease had ended
             if held := self.running.pop(id, None):
                 held[0].cancel()
+                self._cancel_plain(id)
+                self._contexts.pop(id, None)
         for claim in claimed.tasks:
             self.running[claim.id] = (asyncio.create_task(self._one(claim)), claim)
-        self._hungry = want > 0 and len(claimed.tasks) >= want
+        self._hungry = self._hungry or len(claimed.tasks) >= want > 0
         return True
 
     # -- one task
@@ -169,12 +176,14 @@ class AsyncWorker(Base):
             outcome = Outcome.failed(claim, f"timed out after {claim.timeout_ms / 1000:g} s")
         except asyncio.CancelledError:
             self._cancel_plain(claim.id)
-        held = self.running.pop(claim.id, None)
-        self._contexts.pop(claim.id, None)
-        if held and outcome:
-            self.done.append(outcome)
-        elif held:
-            self.back.append(claim.id)
+        held = self.running.get(claim.id)
+        if held and held[1] is claim:  # else it is ours no more, or ours again as another attempt
+            del self.running[claim.id]
+            self._contexts.pop(claim.id, None)
+            if outcome:
+                self.done.append(outcome)
+            else:
+                self.back.append(claim.id)
         self._bell.set()
 
     async def _call(self, claim: Claim) -> Outcome:
