@@ -10,12 +10,14 @@ from swarmops.runtime.errors import Invalid
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+_PAIRS = [a + b for a in _DIGITS for b in _DIGITS]
+_SHIFTS = range(90, -1, -10)
 
 
 def new_id() -> str:
     """20 characters: 45 bits of milliseconds and 55 random ones, so that ids sort by time and never meet."""
     number = (time.time_ns() // 1_000_000 & (1 << 45) - 1) << 55 | int.from_bytes(os.urandom(7)) >> 1
-    return "".join([_DIGITS[number >> shift & 31] for shift in range(95, -1, -5)])
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def name(value: object, path: str) -> str:

@@ -12,7 +12,8 @@ from swarmops.runtime.errors import Invalid, TooLarge
 LIMIT = 1 << 20  # bytes of one message or one task's arguments (S3-17)
 DEPTH = 64
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False)
+_encode = _encoder.encode
 
 
 def dumps(value: Any, path: str = "", limit: int = LIMIT) -> bytes:

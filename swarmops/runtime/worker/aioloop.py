@@ -157,7 +157,6 @@ class AsyncWorker(Base):
             if held := self.running.pop(id, None):
                 held[0].cancel()
                 self._cancel_plain(id)
-                self._contexts.pop(id, None)
         for claim in claimed.tasks:
             self.running[claim.id] = (asyncio.create_task(self._one(claim)), claim)
         self._hungry = self._hungry or len(claimed.tasks) >= want > 0
@@ -172,14 +171,13 @@ class AsyncWorker(Base):
                 outcome = await self._call(claim)
         except TimeoutError:
             self.timed_out += 1
-            self._cancel_plain(claim.id)
             outcome = Outcome.failed(claim, f"timed out after {claim.timeout_ms / 1000:g} s")
         except asyncio.CancelledError:
-            self._cancel_plain(claim.id)
+            pass  # lost, or handed back at the end
         held = self.running.get(claim.id)
         if held and held[1] is claim:  # else it is ours no more, or ours again as another attempt
             del self.running[claim.id]
-            self._contexts.pop(claim.id, None)
+            self._cancel_plain(claim.id)
             if outcome:
                 self.done.append(outcome)
             else:
@@ -208,7 +206,7 @@ class AsyncWorker(Base):
         return context
 
     def _cancel_plain(self, id: str) -> None:
-        if context := self._contexts.get(id):
+        if context := self._contexts.pop(id, None):
             context.cancel()
 
     # -- the end
