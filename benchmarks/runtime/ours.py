@@ -14,9 +14,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from swarmops.runtime.tasks import TaskSpec
-
 from swarmops.runtime import AsyncRuntime, Runtime
+from swarmops.runtime.tasks import TaskSpec
 
 URL = os.environ.get("BENCH_URL", "redis://127.0.0.1:6379")
 ARGS = {"n": 1, "text": "x" * 80}

@@ -111,7 +111,8 @@ def run() -> None:
 
 def _sentences(e: Exception) -> list[str]:
     """What users are told of it; anything else is a fault of the program, and is raised on."""
-    if type(e).__module__ == "swarmops.runtime.errors":
+    errors = sys.modules.get("swarmops.runtime.errors")
+    if errors and isinstance(e, errors.SwarmError):
         from swarmops.cli._output import one_line
 
         return [one_line(str(e))]

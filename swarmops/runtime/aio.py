@@ -16,13 +16,12 @@ from redis import exceptions as rx
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from swarmops.runtime import scripts
 from swarmops.runtime.cluster import Place, Slots
 from swarmops.runtime.connect import check_policy, explained, leaves, options
 from swarmops.runtime.errors import SwarmError, Unavailable
 from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Async, Op, command
-from swarmops.runtime.packing import again, commands, lacks_script, results, unloaded
+from swarmops.runtime.packing import again, commands, lacks_script, loading, results
 from swarmops.runtime.rooms import Rooms
 from swarmops.runtime.settings import Settings
 from swarmops.runtime.sync import HOPELESS
@@ -60,7 +59,6 @@ class AsyncNode:
         self._waiting: deque[Waiting] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._checked = False
-        self.loaded: set[str] = set()  # scripts this server has; only asked when something blocks behind them
 
     def put(self, op: Op[Any]) -> asyncio.Future[Any]:
         """The raw outcome of `op`, in time: a reply, or an exception as its result."""
@@ -88,16 +86,12 @@ class AsyncNode:
     async def results(self, ops: Sequence[Op[Any]]) -> list[Any]:
         """Results of `ops` in one flush; errors are among them. Raises Unavailable."""
         sent = commands(ops, self.settings)
-        if new := unloaded(ops, self.loaded):
-            await self.exchange([("SCRIPT", "LOAD", scripts.load(one).source) for one in new])
-            self.loaded |= new
-        replies = await self.exchange(sent, sum(op.block for op in ops))
-        lacking = [i for i, r in enumerate(replies) if lacks_script(r)]
-        if lacking:
-            sources = {ops[i].script: scripts.load(ops[i].script).source for i in lacking}
-            await self.exchange([("SCRIPT", "LOAD", source) for source in sources.values()])
-            again = [sent[i] for i in lacking] + sent[len(ops) :]
-            for i, reply in zip([*lacking, *range(len(ops), len(sent))], await self.exchange(again)):
+        block = sum(op.block for op in ops)
+        replies = await self.exchange(sent, block)
+        if lacking := [i for i, r in enumerate(replies) if lacks_script(r)]:
+            await self.exchange(loading(ops, lacking))
+            lacking = sorted({*lacking, *range(len(ops), len(sent))})
+            for i, reply in zip(lacking, await self.exchange([sent[i] for i in lacking], block)):
                 replies[i] = reply
         return results(ops, replies, self.settings)
 
@@ -107,17 +101,26 @@ class AsyncNode:
         try:
             await connection.send_packed_command(connection.pack_commands(sent), check_health=False)
             left = True
-            more = {"timeout": block + self.settings.timeout} if block else {}
-            replies = [await _reply(connection, **more) for _ in sent]
+            if block:
+                replies = await self._waited(connection, len(sent), block + self.settings.timeout)
+            else:
+                replies = [await _reply(connection) for _ in sent]
         except BaseException as e:
             await self._drop(connection)
             if isinstance(e, rx.RedisError | OSError):
                 raise explained(e, self.settings, unsent=not left) from None
             raise
-        if any(isinstance(r, Exception) and leaves(r) for r in replies):
+        if any(isinstance(r, Exception) and (block or leaves(r)) for r in replies):
             await self._drop(connection)
         else:
             self._free.append(connection)
+        return replies
+
+    async def _waited(self, connection: Any, n: int, timeout: float) -> list[Any]:
+        replies: list[Any] = []
+        while len(replies) < n:
+            reply = await _reply(connection, timeout=timeout)
+            replies += [reply] if not isinstance(reply, Exception) else [reply] * (n - len(replies))
         return replies
 
     async def _take(self) -> Any:
@@ -149,7 +152,6 @@ class AsyncNode:
         self._checked = True
 
     async def _drop(self, connection: Any) -> None:
-        self.loaded.clear()
         with contextlib.suppress(rx.RedisError, OSError):
             await connection.disconnect(nowait=True)
         await self.pool.release(connection)

@@ -38,9 +38,10 @@ def lacks_script(reply: Any) -> bool:
     return isinstance(reply, rx.ResponseError) and code_of(reply)[0] == "NOSCRIPT"
 
 
-def unloaded(ops: Sequence[Op[Any]], loaded: set[str]) -> set[str]:
-    """Scripts to load first, since behind them something blocks: a script that is missing would come after the wait."""
-    return {op.script for op in ops if op.script} - loaded if any(op.block for op in ops) else set()
+def loading(ops: Sequence[Op[Any]], lacking: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Commands that load the scripts of these operations."""
+    names = {ops[i].script for i in lacking if i < len(ops) and ops[i].script}
+    return [("SCRIPT", "LOAD", scripts.load(name).source) for name in sorted(names)]
 
 
 def again(op: Op[Any], result: Any) -> bool:

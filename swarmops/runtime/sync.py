@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 import redis
 from redis import exceptions as rx
 
-from swarmops.runtime import scripts
 from swarmops.runtime.cluster import Slots
 from swarmops.runtime.connect import check_policy, explained, leaves, pool
 from swarmops.runtime.errors import SwarmError, Unavailable
 from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Op, Sync, command
-from swarmops.runtime.packing import again, commands, lacks_script, results, unloaded
+from swarmops.runtime.packing import again, commands, lacks_script, loading, results
 from swarmops.runtime.rooms import Rooms
 from swarmops.runtime.settings import Settings
 
@@ -35,17 +34,19 @@ class Node:
         self.pool = pool(settings)
         self._free: deque[tuple[redis.Connection, float]] = deque()
         self._checked = False
-        self.loaded: set[str] = set()  # scripts this server has; only asked when something blocks behind them
 
     def exchange(self, sent: Sequence[tuple[Any, ...]], block: float = 0.0) -> list[Any]:
-        """Replies to `sent`, in order; errors of Redis are among them. Raises Unavailable."""
+        """Replies to `sent`, in order; errors of Redis are among them. Raises Unavailable.
+
+        block: seconds that some of them may wait. After an error nobody waits for the others: they share its reply.
+        """
         connection = self._take()
         left = False
         try:
             connection.send_packed_command(connection.pack_commands(sent), check_health=False)
             left = True
             if block:
-                replies = [_reply(connection, timeout=block + self.settings.timeout) for _ in sent]
+                replies = self._waited(connection, len(sent), block + self.settings.timeout)
             else:
                 replies = [_reply(connection) for _ in sent]
         except BaseException as e:
@@ -53,10 +54,17 @@ class Node:
             if isinstance(e, rx.RedisError | OSError):
                 raise explained(e, self.settings, unsent=not left) from None
             raise
-        if any(isinstance(r, Exception) and leaves(r) for r in replies):
+        if any(isinstance(r, Exception) and (block or leaves(r)) for r in replies):
             self._drop(connection)
         else:
             self._free.append((connection, time.monotonic()))
+        return replies
+
+    def _waited(self, connection: redis.Connection, n: int, timeout: float) -> list[Any]:
+        replies: list[Any] = []
+        while len(replies) < n:
+            reply = _reply(connection, timeout=timeout)
+            replies += [reply] if not isinstance(reply, Exception) else [reply] * (n - len(replies))
         return replies
 
     def _take(self) -> redis.Connection:
@@ -91,7 +99,6 @@ class Node:
         self._checked = True
 
     def _drop(self, connection: redis.Connection) -> None:
-        self.loaded.clear()
         connection.disconnect()
         self.pool.release(connection)
 
@@ -189,16 +196,12 @@ class Runtime(Rooms[Sync]):
 
     def _on(self, node: Node, ops: Sequence[Op[Any]]) -> list[Any]:
         sent = commands(ops, node.settings)
-        if new := unloaded(ops, node.loaded):
-            node.exchange([("SCRIPT", "LOAD", scripts.load(one).source) for one in new])
-            node.loaded |= new
-        replies = node.exchange(sent, sum(op.block for op in ops))
-        lacking = [i for i, r in enumerate(replies) if lacks_script(r)]
-        if lacking:
-            sources = {ops[i].script: scripts.load(ops[i].script).source for i in lacking}
-            node.exchange([("SCRIPT", "LOAD", source) for source in sources.values()])
-            again = [sent[i] for i in lacking] + sent[len(ops) :]
-            for i, reply in zip([*lacking, *range(len(ops), len(sent))], node.exchange(again)):
+        block = sum(op.block for op in ops)
+        replies = node.exchange(sent, block)
+        if lacking := [i for i, r in enumerate(replies) if lacks_script(r)]:
+            node.exchange(loading(ops, lacking))
+            lacking = sorted({*lacking, *range(len(ops), len(sent))})
+            for i, reply in zip(lacking, node.exchange([sent[i] for i in lacking], block)):
                 replies[i] = reply
         found = results(ops, replies, node.settings)
         if self._slots and any(isinstance(r, Unavailable) and r.kind == "moved" for r in found):

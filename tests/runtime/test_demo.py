@@ -7,8 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from swarmops.runtime import Runtime
 from swarmops.runtime.op import command
@@ -29,14 +33,21 @@ def ours(folder: Path) -> list[str]:
     return found
 
 
-def test_nothing_is_lost_and_nothing_is_left(tmp_path: Path) -> None:
-    said = swarmops("demo-swarm", "--json", "--tasks", "60", TMPDIR=str(tmp_path))
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Short: the path of a Unix socket has at most 107 bytes, and pytest's own folders are deep."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as name:
+        yield Path(name)
+
+
+def test_nothing_is_lost_and_nothing_is_left(folder: Path) -> None:
+    said = swarmops("demo-swarm", "--json", "--tasks", "60", TMPDIR=str(folder))
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["lost"] == 0 and found["accepted"] == found["ended"] > 60
     for words in ("leads (term", "least_loaded", "killed with", "is refused", "recovered from its snapshot"):
         assert words in said.stderr, said.stderr
-    assert list(tmp_path.iterdir()) == [] and ours(tmp_path) == []
+    assert list(folder.iterdir()) == [] and ours(folder) == []
 
 
 def test_a_redis_of_others_is_left_as_it_was(server: Server) -> None:
@@ -47,8 +58,8 @@ def test_a_redis_of_others_is_left_as_it_was(server: Server) -> None:
         assert rt.run(command("x", "KEYS", "*")) == [b"theirs"]
 
 
-def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
-    env = {**os.environ, "TMPDIR": str(tmp_path)}
+def test_ctrl_c_ends_everything(folder: Path) -> None:
+    env = {**os.environ, "TMPDIR": str(folder)}
     argv = [sys.executable, "-m", "swarmops", "demo-swarm", "--tasks", "10000"]
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         assert demo.stdout
@@ -57,6 +68,6 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 130
     end = time.monotonic() + 10
-    while (left := ours(tmp_path)) and time.monotonic() < end:
+    while (left := ours(folder)) and time.monotonic() < end:
         time.sleep(0.05)
-    assert left == [] and list(tmp_path.iterdir()) == []
+    assert left == [] and list(folder.iterdir()) == []

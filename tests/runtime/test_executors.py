@@ -30,6 +30,19 @@ def test_a_script_is_loaded_when_redis_has_forgotten_it(rt: Runtime) -> None:
     assert 0 <= second - first < 1000
 
 
+def test_nobody_waits_behind_an_error(rt: Runtime) -> None:
+    """A script that is missing is loaded before anything blocks; one that is refused ends the wait."""
+    rt.run(command("SCRIPT", "FLUSH"))
+    pop = Op("", ("nothing",), ("BLPOP", "nothing", 5), safe=True, block=5.0)
+    began = time.monotonic()
+    threading.Timer(0.2, lambda: rt.run(command("RPUSH", "nothing", "here"))).start()
+    moment, popped = rt.run_many([ping(rt), pop])
+    assert moment > 0 and popped == [b"nothing", b"here"]
+    one, two = rt.run_many([command("LPUSH", "nothing"), pop])
+    assert isinstance(one, Refused) and isinstance(two, Refused)
+    assert time.monotonic() - began < 4
+
+
 def test_errors_of_one_do_not_hide_the_others(rt: Runtime) -> None:
     one, two, three = rt.run_many([command("SET", "x", "1"), command("LPUSH", "x", "1"), command("GET", "x")])
     assert (one, three) == (b"OK", b"1") and isinstance(two, Refused) and "another type" in str(two)

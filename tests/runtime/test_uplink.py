@@ -12,8 +12,8 @@ import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import NotFound, SwarmError, Unavailable
-from swarmops.runtime.op import Op
 from swarmops.runtime.flow import On
+from swarmops.runtime.op import Op
 from swarmops.runtime.taskrecords import Outcome
 from swarmops.runtime.uplink import AsyncUplink, Uplink
 from tests.runtime.server import Server
