@@ -1,5 +1,5 @@
 # The two commands: `make demo` shows the whole story, `make test` proves it. Both set up what they need.
-.PHONY: demo test lint unit infra bench clean
+.PHONY: demo test lint unit infra bench bench-runtime clean
 
 demo:
 	@scripts/setup.sh demo
@@ -27,6 +27,14 @@ infra:
 bench:
 	@scripts/setup.sh test
 	.venv/bin/python benchmarks/provision.py
+
+bench-runtime:
+	@scripts/setup.sh test
+	.venv/bin/python benchmarks/runtime/run.py --repeat 2
+	.venv/bin/python benchmarks/runtime/registry.py
+	.venv/bin/python benchmarks/runtime/memory.py
+	.venv/bin/python benchmarks/runtime/failures.py
+	.venv/bin/python benchmarks/runtime/soak.py
 
 clean:
 	rm -rf .venv out build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -45,7 +45,7 @@ def celery_peer() -> Peer:
     from celery import Celery, group
 
     app = Celery("bench", broker=URL, backend=URL)
-    app.conf.update(worker_prefetch_multiplier=32, task_acks_late=True, worker_hijack_root_logger=False)
+    app.conf.update(worker_prefetch_multiplier=128, task_acks_late=True, worker_hijack_root_logger=False)
 
     @app.task(name="noop")
     def noop(**kwargs: Any) -> Any:

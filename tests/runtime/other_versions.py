@@ -31,7 +31,8 @@ def run_on(program: str, folder: Path, *, watch: bool) -> str:
             return _suite(program, server)
         with Watching(server) as watching:
             said = _suite(program, server, "-k", "not 100_000 and not 100k and not bulk")
-        assert not faults(watching.runs), "\n".join(sorted(faults(watching.runs)))
+        wrong = faults(watching.runs)
+        assert not wrong, "\n".join(wrong)
         never = set(scripts.names()) - {ran.script for ran in watching.runs}
         assert not never, f"no test runs {sorted(never)}"
         return said

@@ -11,9 +11,19 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import pytest
+
 from swarmops.runtime import Settings
 
 PROGRAM = os.environ.get("SWARMOPS_TEST_REDIS") or shutil.which("redis-server")
+
+
+def _old() -> bool:
+    said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True).stdout if PROGRAM else ""
+    return " v=6." in said
+
+
+modern = pytest.mark.skipif(_old(), reason="this Redis is older than 7.0: no TLS in it, no cluster ports")
 
 
 class Server:

@@ -11,9 +11,10 @@ import pytest
 from swarmops.runtime import Runtime
 from swarmops.runtime.errors import Unavailable
 from swarmops.runtime.op import command
-from tests.runtime.server import Server
+from tests.runtime.server import Server, modern
 from tests.runtime.smoke import everything
 
+pytestmark = modern
 TEMPLATE = Path(__file__).parents[2] / "templates" / "redis" / "users.acl.j2"
 
 

@@ -15,7 +15,7 @@ from swarmops.runtime.coordinator.duties import Pace
 from swarmops.runtime.errors import Conflict, Full, Illegal, Invalid, Late, NotFound, Unavailable
 from swarmops.runtime.op import command
 from tests.runtime.groups import Cluster
-from tests.runtime.server import Server
+from tests.runtime.server import Server, modern
 from tests.runtime.test_tls import Secured
 
 QUICK = Pace(distribute=0.05, resources=0.05, health=0.05, conflicts=0.05, snapshots=0.05)
@@ -168,6 +168,7 @@ def test_nothing_is_left_of_it(own_server: Callable[..., Server]) -> None:
     assert set(threading.enumerate()) == before
 
 
+@modern
 def test_password_and_tls_reach_every_connection(own_server: Callable[..., Server], tmp_path: Path) -> None:
     locked = own_server("--requirepass", "sesame")
     with made(locked, password="sesame") as ms:
@@ -192,6 +193,7 @@ def test_options_that_are_none_are_named() -> None:
         createMultiSwarmCoordination(id="A b")
 
 
+@modern
 def test_the_same_on_a_cluster(tmp_path: Path) -> None:
     """Every script keeps to the slot of the registry."""
     with Cluster(tmp_path) as three, MultiSwarm(three.settings, pace=QUICK, pools={"cpu": 100}) as ms:

@@ -12,10 +12,11 @@ import pytest
 
 from swarmops.runtime import SonnetCoordinator, SwarmMemoryShard
 from swarmops.runtime.errors import LeaseLost, NotFound, Unavailable
-from tests.runtime.server import Server, free_port
+from tests.runtime.server import Server, free_port, modern
 from tests.runtime.test_tls import Secured, certificate, keep
 
 
+@modern
 @pytest.mark.parametrize("face", [SwarmMemoryShard, SonnetCoordinator])
 def test_wrong_password_closed_port_and_bad_certificate_are_three_errors(
     face: Callable[..., Any], own_server: Callable[..., Server], tmp_path: Path

@@ -15,7 +15,7 @@ from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Full, Invalid, Late, LeaseLost, NotFound, Refused, TooLarge, Unavailable
 from swarmops.runtime.op import Op
 from tests.runtime.groups import Cluster
-from tests.runtime.server import Server
+from tests.runtime.server import Server, modern
 
 
 def until(look: Callable[[], Any], within: float = 10.0) -> Any:
@@ -296,6 +296,7 @@ def test_what_happened_is_in_the_shards_events_and_in_the_registrys(rt: Runtime)
     assert b"shard.registered" in rt.run(Op("", (key,), ("XREVRANGE", key, "+", "-")))[0][1]
 
 
+@modern
 def test_on_a_cluster_every_part_keeps_to_its_slot(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster, Runtime(cluster.settings) as rt:  # type: ignore[attr-defined]
         for i in range(6):

@@ -89,16 +89,16 @@ def _plain(word: bytes) -> str:
     return re.sub(r"\\x([0-9a-f]{2})|\\(.)", lambda m: chr(int(m[1], 16)) if m[1] else m[2], word.decode("latin-1"))
 
 
-def faults(runs: list[Ran]) -> set[str]:
+def faults(runs: list[Ran]) -> list[str]:
     """What is wrong: a key that is neither declared nor of a declared family, or keys in several slots."""
-    found = set()
+    found: dict[tuple[str, str], str] = {}
     for ran in runs:
         script = scripts.load(ran.script)
         slots = {slot_of(key) for key in {*ran.declared, *ran.touched}}
         if len(slots) != 1:
-            found.add(f"{ran.script}: {len(slots)} slots: {sorted({*ran.declared, *ran.touched})[:4]}")
+            found[ran.script, ""] = f"{ran.script}: {len(slots)} slots: {sorted({*ran.declared, *ran.touched})[:4]}"
         for key in ran.touched - set(ran.declared):
             part = _BASE.sub("", key).split(":")[0]
             if part not in script.families:
-                found.add(f"{ran.script} touches {key}, which its head does not name")
-    return found
+                found[ran.script, part] = f"{ran.script} touches {part} ({key}), which its head does not name"
+    return sorted(found.values())

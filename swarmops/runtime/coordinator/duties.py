@@ -22,7 +22,7 @@ from swarmops.runtime.coordinator.distribution import BATCH
 from swarmops.runtime.errors import Stale, Unavailable
 from swarmops.runtime.ids import number
 from swarmops.runtime.op import Op
-from swarmops.runtime.state_flow import Steps
+from swarmops.runtime.flow import Steps
 
 NAMES = ("distribute", "resources", "health", "conflicts", "snapshots")
 LOOK = 1.0  # seconds that a loop waits for a hint at most: so soon it notices that it is to end
@@ -66,7 +66,7 @@ class Done:
 
 
 class Duties:
-    """When what is due, and the steps of it (see state_flow.py). `rt`: the Runtime or AsyncRuntime that drives them."""
+    """When what is due, and the steps of it (see flow.py). `rt`: the Runtime or AsyncRuntime that drives them."""
 
     def __init__(self, rt: Any, pace: Pace, id: str):
         self.rt, self.pace, self.id = rt, pace, id

@@ -6,7 +6,7 @@ The head of a file lists the keys it is given, in order, and what they hold:
 
 Such a line makes the Lua local `k_task`. Keys that a script makes up itself (a list for one waiter) are families:
 `-- family reply  LIST  <k_task up to its last colon>:reply:<client>`; they share the tag of the declared keys.
-`-- include lib` puts lib.lua in front. Time is Redis' own. A script answers a refusal with
+`-- include lib` puts lib.lua in front; its families are the script's own. Time is Redis' own. A script answers a refusal with
 `return redis.error_reply('CODE sentence')`; the codes are those of swarmops.runtime.errors.
 """
 

@@ -1,6 +1,9 @@
 -- lib
 -- What the coordinator's scripts share; after `-- include registry`. All keys lie beside k_swarms, in {reg}.
 -- Wants `-- key swarms`, `-- key inboxes`, `-- key events`, `-- key stats`.
+-- family swarm         HASH    {reg}:swarm:<id>: status, beat, dead, load
+-- family swarm_status  SET     {reg}:swarm_status:<status>: ids
+-- family inbox         STREAM  {reg}:inbox:swarm.<id>
 local root = k_swarms:sub(1, -7)
 
 -- A line for the inbox of a swarm, in the form of message_send.lua. What it tells lies in Redis anyway, so that a swarm

@@ -6,7 +6,6 @@
 -- key findings  ZSET    id -> number in order
 -- key types     ZSET    <type>|<number, 16 digits>|<id>, all of score 0: the order within a type
 -- key events    STREAM  what happened to it, about 1,000 entries
--- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 if not known() then return redis.error_reply(MISSING) end
 local function place(kind, seq, id) return string.format('%s|%016d|%s', kind, seq, id) end

@@ -2,7 +2,6 @@
 -- answers: record, ttl ms, keep ms, record of the newest context or ''
 -- key meta      HASH  as shard_open wrote it
 -- key versions  LIST  contexts loaded, newest first, 20 at most
--- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 if not known() then return redis.error_reply(MISSING) end
 call('HSET', k_meta, 'beat', now)

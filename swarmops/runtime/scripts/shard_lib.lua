@@ -1,6 +1,15 @@
 -- lib: what the scripts of one memory shard share. They all declare `-- key meta`.
 --
 -- A finding's record: `seq|at ms|type|author|site`, a line feed, the JSON its author wrote.
+-- family finding   HASH    id -> record
+-- family findings  ZSET    id -> number in order
+-- family types     ZSET    <type>|<number>|<id>
+-- family versions  LIST    contexts it had, the newest first
+-- family open      ZSET    requests that wait
+-- family held      ZSET    requests somebody works on
+-- family done      ZSET    requests that have ended
+-- family events    STREAM  what happened to it
+-- family wake      LIST    one token for those who wait for requests
 -- Everything of a shard lives meta.keep ms after the last write (0: for ever); it is renewed together.
 local call = redis.call
 local base = string.sub(k_meta, 1, -5)

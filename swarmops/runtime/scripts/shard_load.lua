@@ -4,7 +4,6 @@
 -- key meta      HASH    as shard_open wrote it
 -- key versions  LIST    newest first, 20 at most: version|sha|size|stored|loaded ms|source
 -- key events    STREAM  what happened to it, about 1,000 entries
--- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 if not known() then return redis.error_reply(MISSING) end
 local newest = call('LINDEX', k_versions, 0)

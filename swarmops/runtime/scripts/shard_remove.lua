@@ -5,7 +5,6 @@
 -- key held  ZSET  those that are claimed
 -- key done  ZSET  those that have ended
 -- family synthesis  HASH  <base>synthesis:<id>
--- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 local was = call('EXISTS', k_meta)
 for _, key in ipairs({k_open, k_held, k_done}) do

@@ -7,7 +7,6 @@
 -- key events  STREAM  what happened to it, about 1,000 entries
 -- family synthesis  HASH  <base>synthesis:<id>
 -- family answer     LIST  <base>answer:<id>
--- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 local shard, id, consumer, attempt, answer, lease = unpack(ARGV)
 local key = base .. 'synthesis:' .. id

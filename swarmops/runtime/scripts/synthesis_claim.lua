@@ -10,7 +10,6 @@
 -- family synthesis  HASH  <base>synthesis:<id>
 -- family wake       LIST  <base>wake
 -- family answer     LIST  <base>answer:<id>
--- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 if not known() then return redis.error_reply(MISSING) end
 for _, id in ipairs(call('ZRANGEBYSCORE', k_held, '-inf', now, 'LIMIT', 0, 100)) do

@@ -9,7 +9,6 @@
 -- family synthesis  HASH  <base>synthesis:<id>: status, pass, by, body, created, attempts, holder, answer, ended
 -- family wake       LIST  <base>wake: one token, there is something open
 -- family answer     LIST  <base>answer:<id>: one token for those who wait, 1 h
--- family part  any  <base><part>: the other keys of the shard (see PARTS), which live equally long
 -- include shard_lib
 local shard, id, pass, by, body, answer, n = unpack(ARGV, 1, 7)
 if not known() then return redis.error_reply(MISSING) end
