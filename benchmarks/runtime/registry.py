@@ -45,6 +45,11 @@ def scan(rt: Runtime) -> None:
             return
 
 
+def register(rt: Runtime, i: int, **more: Any) -> None:
+    """The agent of that number, always with the same capabilities; a quarter have a GPU."""
+    rt.agents.register(f"agent-{i}", ["cpu", "embed", *(["gpu"] if i % 4 == 0 else [])], {"zone": "a"}, **more)
+
+
 def measure(rt: Runtime) -> dict[str, float]:
     lease = rt.leader.campaign("bench", 60_000)
     assert lease.leading
@@ -52,7 +57,7 @@ def measure(rt: Runtime) -> dict[str, float]:
         "floor: one PING": p50(lambda i: rt.run(command("x", "PING"))),
         "discover 100 agents": p50(lambda i: rt.agents.list()),
         "find by two capabilities": p50(lambda i: rt.agents.find(["gpu", "embed"])),
-        "register": p50(lambda i: rt.agents.register(f"agent-{i % 100}", ["cpu", "embed"], {"zone": "a"})),
+        "register": p50(lambda i: register(rt, i % 100, heartbeat=3600)),
         "beat": p50(lambda i: rt.agents.beat(f"agent-{i % 100}")),
         "assign to the least loaded": p50(lambda i: rt.agents.assign(["embed"])),
         "renew leadership": p50(lambda i: rt.leader.campaign("bench", 60_000)),
@@ -63,8 +68,7 @@ def measure(rt: Runtime) -> dict[str, float]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server, Runtime(server.settings) as rt:
         for i in range(100):
-            capabilities = ["cpu", "embed", *(["gpu"] if i % 4 == 0 else [])]
-            rt.agents.register(f"agent-{i}", capabilities, {"zone": "a"}, heartbeat=3600)
+            register(rt, i, heartbeat=3600)
         alone = measure(rt)
         for start in range(0, OTHERS, 1000):
             pairs = [x for i in range(start, start + 1000) for x in (f"other:{i}", "x" * 50)]
