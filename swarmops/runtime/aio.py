@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 
 from swarmops.runtime.cluster import Place, Slots
 from swarmops.runtime.connect import check_policy, explained, leaves, options
-from swarmops.runtime.errors import SwarmError, Unavailable
+from swarmops.runtime.errors import Refused, SwarmError, Unavailable
 from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Async, Op, command
 from swarmops.runtime.packing import again, commands, lacks_script, loading, results
@@ -28,6 +28,7 @@ from swarmops.runtime.sync import HOPELESS
 
 T = TypeVar("T")
 Waiting = tuple[Op[Any], "asyncio.Future[Any]"]
+JOINED = 1000  # items in one script: some milliseconds of Redis' time
 FLUSH = 1000  # operations in one flush at most: what waits behind it waits a few milliseconds
 
 
@@ -81,7 +82,18 @@ class AsyncNode:
                     future.cancel()
                 raise
             for (_, takers), result in zip(joined, found):
-                _hand_out(takers, result)
+                if len(takers) > 1 and isinstance(result, Refused):
+                    # One of them spoiled it for the others, who meant nothing by going together.
+                    for taker, alone in zip(takers, await self._apart(takers)):
+                        _hand_out([taker], alone)
+                else:
+                    _hand_out(takers, result)
+
+    async def _apart(self, takers: Sequence[Waiting]) -> list[Any]:
+        try:
+            return await self.results([op for op, _ in takers])
+        except Exception as e:
+            return [e] * len(takers)
 
     async def results(self, ops: Sequence[Op[Any]]) -> list[Any]:
         """Results of `ops` in one flush; errors are among them. Raises Unavailable."""
@@ -238,12 +250,11 @@ class AsyncRuntime(Rooms[Async]):
             pause = min(pause * 2, 0.25)
 
     async def _once(self, ops: Sequence[Op[Any]]) -> list[Any]:
-        if self._slots is None and len(ops) == 1 and not ops[0].block:
-            assert self._node is not None
-            return [await self._node.put(ops[0])]
-        if self._slots is None:
-            assert self._node is not None
-            return await self._node.results(ops)
+        if self._node is not None:
+            if any(op.block for op in ops):  # what waits has a connection to itself, all else shares one
+                return await self._node.results(ops)
+            return [await outcome for outcome in [self._node.put(op) for op in ops]]
+        assert self._slots is not None
         found: list[Any] = [None] * len(ops)
         if self._slots.empty:
             await self._learn()
@@ -285,6 +296,7 @@ def _joined(batch: list[Waiting]) -> list[tuple[Op[Any], list[Waiting]]]:
     """The operations to send, each with those who wait for a part of its reply."""
     found: list[tuple[Op[Any], list[Waiting]]] = []
     places: dict[tuple[Any, ...], int] = {}
+    sizes: dict[tuple[Any, ...], int] = {}
     for op, future in batch:
         if future.cancelled():
             continue
@@ -292,10 +304,11 @@ def _joined(batch: list[Waiting]) -> list[tuple[Op[Any], list[Waiting]]]:
             found.append((op, [(op, future)]))
             continue
         like = (op.script, op.keys, op.args)
-        if like in places:
+        if like in places and sizes[like] + len(op.items) <= JOINED:
             found[places[like]][1].append((op, future))
+            sizes[like] += len(op.items)
         else:
-            places[like] = len(found)
+            places[like], sizes[like] = len(found), len(op.items)
             found.append((op, [(op, future)]))
     return [(_whole(op, takers), takers) for op, takers in found]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.errors import Misconfigured, Refused, Unavailable
+from swarmops.runtime.errors import Full, Misconfigured, Refused, Unavailable
 from swarmops.runtime.op import Op
 from tests.runtime.server import Server, free_port
 
@@ -119,3 +119,20 @@ def test_awaits_at_the_same_time_share_their_flushes(server: Server) -> None:
 
     connections, found = asyncio.run(main())
     assert len(found) == 200 and connections == 0
+
+
+def test_one_that_is_refused_does_not_spoil_those_that_went_with_it(server: Server) -> None:
+    async def main() -> tuple[list[object], list[object]]:
+        async with AsyncRuntime(server.settings) as art:
+            await art.tasks.configure(limit=10)
+            calls = [art.tasks.submit("noop", id=f"t{i}") for i in range(20)]
+            accepted = await asyncio.gather(*calls, return_exceptions=True)
+            await art.run(command("CONFIG", "RESETSTAT"))
+            flushes = [art.run_many([ping(art), ping(art)]) for _ in range(100)]
+            await asyncio.gather(*flushes)
+            info = await art.run(command("INFO", "stats"))
+            return list(accepted), [info]
+
+    accepted, (info,) = asyncio.run(main())
+    assert [isinstance(a, Full) for a in accepted] == [False] * 10 + [True] * 10
+    assert isinstance(info, bytes) and b"total_connections_received:0" in info

@@ -20,9 +20,9 @@ from typing import Any
 
 from swarmops.runtime.coordinator.distribution import BATCH
 from swarmops.runtime.errors import Stale, Unavailable
+from swarmops.runtime.flow import Steps
 from swarmops.runtime.ids import number
 from swarmops.runtime.op import Op
-from swarmops.runtime.flow import Steps
 
 NAMES = ("distribute", "resources", "health", "conflicts", "snapshots")
 LOOK = 1.0  # seconds that a loop waits for a hint at most: so soon it notices that it is to end

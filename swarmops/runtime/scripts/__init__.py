@@ -6,8 +6,8 @@ The head of a file lists the keys it is given, in order, and what they hold:
 
 Such a line makes the Lua local `k_task`. Keys that a script makes up itself (a list for one waiter) are families:
 `-- family reply  LIST  <k_task up to its last colon>:reply:<client>`; they share the tag of the declared keys.
-`-- include lib` puts lib.lua in front; its families are the script's own. Time is Redis' own. A script answers a refusal with
-`return redis.error_reply('CODE sentence')`; the codes are those of swarmops.runtime.errors.
+`-- include lib` puts lib.lua in front; its families are the script's own. Time is Redis' own. A script answers a
+refusal with `return redis.error_reply('CODE sentence')`; the codes are those of swarmops.runtime.errors.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ def load(name: str) -> Script:
     body = _INCLUDE.sub(lambda m: _bare(_text(m[1])), text)
     head = "".join(f"local k_{k}=KEYS[{i}]\n" for i, k in enumerate(keys, 1))
     source = (head + _bare(body)).encode()
-    return Script(
-        name, keys, tuple(_FAMILY.findall(text)), source, hashlib.sha1(source, usedforsecurity=False).hexdigest()
-    )
+    parts = [text, *map(_text, _INCLUDE.findall(text))]
+    families = {family for part in parts for family in _FAMILY.findall(part)}
+    sha = hashlib.sha1(source, usedforsecurity=False).hexdigest()
+    return Script(name, keys, tuple(sorted(families)), source, sha)
 
 
 def names() -> list[str]:

@@ -9,6 +9,8 @@
 -- family held      ZSET    requests somebody works on
 -- family done      ZSET    requests that have ended
 -- family events    STREAM  what happened to it
+-- family synthesis HASH    <base>synthesis:<id>: a request and its answer
+-- family answer    LIST    <base>answer:<id>: for who waits for it, a minute
 -- family wake      LIST    one token for those who wait for requests
 -- Everything of a shard lives meta.keep ms after the last write (0: for ever); it is renewed together.
 local call = redis.call
