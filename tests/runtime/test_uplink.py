@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -274,3 +275,17 @@ def test_asyncio_does_the_same(both: Both) -> None:
             assert (await link.status()).pushed == 1
 
     asyncio.run(main())
+
+
+def test_site_and_centre_may_be_two_namespaces_of_one_redis(server: Server) -> None:
+    """What nobody has is asked for once more at the centre, and brought by the site that has it."""
+    data = b"found in paris"
+    sha = hashlib.sha256(data).hexdigest()
+    paris, lyon = server.settings.but(namespace="paris"), server.settings.but(namespace="lyon")
+    with Runtime(paris) as here, Runtime(lyon) as other, Runtime(server.settings) as centre:
+        asking, having = Uplink(other, centre, "lyon"), Uplink(here, centre, "paris")
+        with pytest.raises(NotFound, match="a site that has it brings it"):
+            asking.resolve(f"ctx:{sha}")
+        assert here.contexts.store(data).ref == f"ctx:{sha}"
+        having.sync_now()
+        assert asking.resolve(f"ctx:{sha}") == data
