@@ -17,7 +17,7 @@ from tests.runtime.watching import Watching, faults
 HERE = Path(__file__).parent
 # Faults, TLS, commands and loops do not change with the version; these would, and reach all scripts.
 LEFT_OUT = {"test_cluster", "test_sentinel", "test_tls", "test_embedded", "test_settings", "test_doctor"}
-LEFT_OUT |= {"test_other_versions", "test_cli_redis", "test_faults_worker", "test_task_machine"}
+LEFT_OUT |= {"test_other_versions", "test_cli_redis", "test_faults_worker", "test_task_machine", "test_bad_line"}
 
 
 def files() -> list[str]:

@@ -30,6 +30,21 @@ def test_a_script_is_loaded_when_redis_has_forgotten_it(rt: Runtime) -> None:
     assert 0 <= second - first < 1000
 
 
+def test_one_submit_is_one_round_trip(rt: Runtime) -> None:
+    """Counted by Redis: how often it read from the connection."""
+
+    def reads() -> int:
+        info = rt.run(command("INFO", "stats"))
+        assert isinstance(info, bytes)
+        return int(info.split(b"total_reads_processed:")[1].split()[0])
+
+    rt.tasks.submit("noop")
+    before = reads()
+    for i in range(100):
+        rt.tasks.submit("noop", {"i": i})
+    assert reads() - before == 101
+
+
 def test_nobody_waits_behind_an_error(rt: Runtime) -> None:
     """A script that is missing is loaded before anything blocks; one that is refused ends the wait."""
     rt.run(command("SCRIPT", "FLUSH"))
