@@ -10,10 +10,10 @@ Then, for each swarm and minute: 2 beats of the swarm and of each of its 10 agen
 minutes a snapshot, every 10 a checkpoint. What is bounded by age (history: 1 h or 1,000) does not age meanwhile.
 
 All swarms of a process are coroutines over one AsyncRuntime, each call awaited by itself; with --flushes each swarm
-sends what belongs together by run_many and submit_many, which take a connection each for as long as they last.
+sends what belongs together by run_many and submit_many.
 
 Exits with 1 if used_memory grows by more than 10 % in the last half hour or reaches 2 GB, or if the connections of a
-process depend on how many swarms it carries (with --flushes: pass settings.connections) (S3-54, S3-55).
+process depend on how many swarms it carries (S3-54, S3-55).
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def main() -> int:
     print(f"connections a process: {lone['connections']:g} with one swarm,", end=" ")
     print(f"{found['connections']:g} with {o.swarms // o.processes}")
     half, end = found["quarters"][2][0], found["quarters"][4][0]
-    most = server.settings.connections if o.flushes else lone["connections"] + 2
+    most = lone["connections"] + 2
     flat, few = end <= half * 1.1 and end < 2e9, found["connections"] <= most
     print(f"the last half: {end / half - 1:+.1%} memory. {'held' if flat and few else 'NOT HELD'}")
     return 0 if flat and few else 1
