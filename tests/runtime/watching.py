@@ -36,25 +36,34 @@ class Watching:
         self._by_sha = {scripts.load(n).sha: n for n in scripts.names()}
 
     def __enter__(self) -> Watching:
-        self._talk = socket.create_connection(("127.0.0.1", self.server.port), 10)
-        self._talk.sendall(b"MONITOR\r\n")
-        assert self._talk.recv(5) == b"+OK\r\n"
-        self._thread = threading.Thread(target=self._listen)
+        self._over = False
+        talk = self._connect()
+        self._thread = threading.Thread(target=self._listen, args=(talk,), daemon=True)
         self._thread.start()
         return self
 
-    def _listen(self) -> None:
-        with self._talk.makefile("rb") as lines:
-            for line in lines:
-                if b'"over-and-out"' in line:
-                    return
-                self._lines.append(line.rstrip(b"\r\n"))
+    def _connect(self) -> socket.socket:
+        talk = socket.create_connection(("127.0.0.1", self.server.port), 10)
+        talk.settimeout(None)
+        talk.sendall(b"MONITOR\r\n")
+        assert talk.recv(5) == b"+OK\r\n"
+        return talk
+
+    def _listen(self, talk: socket.socket) -> None:
+        """Until the last word. A test that kills all connections kills this one too: then again."""
+        while not self._over:
+            with talk, talk.makefile("rb") as lines:
+                for line in lines:
+                    if b'"over-and-out"' in line:
+                        self._over = True
+                        return
+                    self._lines.append(line.rstrip(b"\r\n"))
+            talk = self._connect()
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
         with Runtime(self.server.settings) as rt:
             rt.run(command("x", "ECHO", "over-and-out"))
             self._thread.join(30)
-            self._talk.close()
             if kind is None:
                 self._read(rt)
 
