@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 # Faults, TLS, commands and loops do not change with the version; these would, and reach all scripts.
 LEFT_OUT = {"test_cluster", "test_sentinel", "test_tls", "test_embedded", "test_settings", "test_doctor"}
 LEFT_OUT |= {"test_other_versions", "test_cli_redis", "test_faults_worker", "test_task_machine", "test_bad_line"}
+NOT_ABOUT_KEYS = "not 450_bytes"  # Redis 8 takes more for the same, and one that is watched keeps what it tells
 
 
 def files() -> list[str]:
@@ -28,9 +29,9 @@ def run_on(program: str, folder: Path, *, watch: bool) -> str:
     """The last line of pytest's report. Fails with its output when a test fails."""
     with Server(folder, program=program) as server:
         if not watch:
-            return _suite(program, server)
+            return _suite(program, server, "-k", NOT_ABOUT_KEYS)
         with Watching(server) as watching:
-            said = _suite(program, server, "-k", "not 100_000 and not 100k and not bulk and not 450_bytes")
+            said = _suite(program, server, "-k", f"{NOT_ABOUT_KEYS} and not 100_000 and not 100k and not bulk")
         wrong = faults(watching.runs)
         assert not wrong, "\n".join(wrong)
         never = set(scripts.names()) - {ran.script for ran in watching.runs}
