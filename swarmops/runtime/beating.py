@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,20 +33,20 @@ log = logging.getLogger(__name__)
 AGAIN = 1.0  # seconds at most until the next try when Redis is away
 
 
-class Beat:
+class Beat(ABC):
     """What to send, and what the answer means. Nobody waits here."""
 
     rt: Any
     interval: float
     _trouble = False
 
+    @abstractmethod
     def op(self) -> Op[Any] | None:
         """What to send now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def took(self, result: Any) -> float:
         """Seconds until the next, after this result, which may be an error."""
-        raise NotImplementedError
 
     def last(self) -> Op[Any] | None:
         """What to send at the end."""

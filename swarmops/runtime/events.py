@@ -5,19 +5,18 @@ A stream keeps about the last 10,000 entries. Who must keep more exports them: `
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import names, number
-from swarmops.runtime.op import Arg, Async, Mode, Op, Room, Sync, operation
+from swarmops.runtime.op import Arg, Mode, Op, Room, operation
 
 if TYPE_CHECKING:
     from swarmops.runtime.aio import AsyncRuntime
     from swarmops.runtime.sync import Runtime
 
-T = TypeVar("T")
-U = TypeVar("U")
 SLICE = 5.0  # seconds that one wait lasts
 
 
@@ -75,18 +74,10 @@ class Events(Room[Mode]):
             how = ("MAXLEN", int(number(keep, "keep", 0, 10_000_000)))
         return Op("", (key,), ("XTRIM", key, *how), int, safe=True)
 
-    @overload
-    def read(
-        self: Events[Sync], since: int = 0, queues: Sequence[str] = ("default",), limit: int = 1000
-    ) -> list[Event]: ...
-    @overload
-    def read(
-        self: Events[Async], since: int = 0, queues: Sequence[str] = ("default",), limit: int = 1000
-    ) -> Awaitable[list[Event]]: ...
-    def read(self, since: int = 0, queues: Sequence[str] = ("default",), limit: int = 1000) -> Any:
+    @flow
+    def read(self, since: int = 0, queues: Sequence[str] = ("default",), limit: int = 1000) -> Steps[list[Event]]:
         """The newest `limit` events not before `since` (ms) of the registry and of `queues`, by time. One flush."""
-        ops = [self.newest.op(q, since, limit) for q in ("", *names(queues, "queues", 1000))]
-        return then(self.runtime, ops, lambda found: merged(found)[-limit:])
+        return merged((yield [self.newest.op(q, since, limit) for q in ("", *names(queues, "queues", 1000))]))[-limit:]
 
     def waiting(self, marks: Mapping[str, str], seconds: float = SLICE) -> Op[list[Event]]:
         """Wait for events after `marks` (queue -> mark, "" for the registry)."""
@@ -150,25 +141,8 @@ class _Watch:
 
 
 def merged(streams: Sequence[Any]) -> list[Event]:
-    """By time; what Redis wrote in the same millisecond stays in the order of its stream. Raises the first error."""
-    for one in streams:
-        if isinstance(one, Exception):
-            raise one
+    """By time; what Redis wrote in the same millisecond stays in the order of its stream."""
     return sorted((e for stream in streams for e in stream), key=lambda e: e.at_ms)
-
-
-def then(runtime: Any, ops: Sequence[Op[Any]], make: Callable[[list[Any]], U]) -> Any:
-    """Carry `ops` out in one flush, and make the result of it: at once, or awaited."""
-    import inspect
-
-    outcome = runtime.run_many(ops)
-    if not inspect.isawaitable(outcome):
-        return make(outcome)
-
-    async def later() -> U:
-        return make(await outcome)
-
-    return later()
 
 
 def _event(queue: str, mark: bytes, flat: list[bytes]) -> Event:

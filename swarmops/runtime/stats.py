@@ -7,13 +7,13 @@ things is a sum of milliseconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, overload
+from typing import Any
 
-from swarmops.runtime.events import then
+from swarmops.runtime.flow import Batch, Steps, flow
 from swarmops.runtime.ids import name, names, number
-from swarmops.runtime.op import Async, Mode, Op, Room, Sync, operation
+from swarmops.runtime.op import Mode, Op, Room, operation
 
 STATUSES = ("initializing", "active", "recovering", "interrupted", "completed", "failed")
 LONGEST = 10  # inboxes that are named
@@ -122,11 +122,8 @@ class Stats(Room[Mode]):
         key = self.keys.registry("stats")
         return Op("", (key,), ("HINCRBY", key, field, int(number(by, "by", 1, 1 << 40))), int)
 
-    @overload
-    def snapshot(self: Stats[Sync], queues: Sequence[str] = ("default",)) -> Snapshot: ...
-    @overload
-    def snapshot(self: Stats[Async], queues: Sequence[str] = ("default",)) -> Awaitable[Snapshot]: ...
-    def snapshot(self, queues: Sequence[str] = ("default",)) -> Any:
+    @flow
+    def snapshot(self, queues: Sequence[str] = ("default",)) -> Steps[Snapshot]:
         """All numbers, with those of `queues`. One flush."""
         runtime: Any = self.runtime
         wanted = names(queues, "queues", 100)
@@ -134,19 +131,16 @@ class Stats(Room[Mode]):
         infos: list[Op[Any]] = [Op("", (here,), ("INFO", s), _info, safe=True) for s in SECTIONS]
         per_queue: list[Op[Any]] = [op for q in wanted for op in (runtime.tasks.depth.op(q), self.counters.op(q))]
         began = time.perf_counter()
-
-        def make(found: list[Any]) -> Snapshot:
-            took = (time.perf_counter() - began) * 1000
-            server = {k: v for info in found[1 : 1 + len(infos)] if isinstance(info, dict) for k, v in info.items()}
-            rest: list[Any] = found[1 + len(infos) :]
-            for one in [found[0], *rest]:  # a user without INFO gets the others
-                if isinstance(one, Exception):
-                    raise one
-            kept = [_queue(q, d, c) for q, d, c in zip(wanted, rest[::2], rest[1::2])]
-            numbers = {k: int(server[k]) for k in _SERVER if server.get(k, "").isdigit()}
-            return Snapshot(found[0], kept, numbers, _latencies(server), round(took, 3))
-
-        return then(runtime, [self.registry.op(), *infos, *per_queue], make)
+        found: list[Any] = yield Batch((self.registry.op(), *infos, *per_queue))
+        took = (time.perf_counter() - began) * 1000
+        server = {k: v for info in found[1 : 1 + len(infos)] if isinstance(info, dict) for k, v in info.items()}
+        rest: list[Any] = found[1 + len(infos) :]
+        for one in [found[0], *rest]:  # a user without INFO gets the others
+            if isinstance(one, Exception):
+                raise one
+        kept = [_queue(q, d, c) for q, d, c in zip(wanted, rest[::2], rest[1::2])]
+        numbers = {k: int(server[k]) for k in _SERVER if server.get(k, "").isdigit()}
+        return Snapshot(found[0], kept, numbers, _latencies(server), round(took, 3))
 
 
 SECTIONS = ("clients", "memory", "stats", "server", "latencystats")

@@ -7,13 +7,13 @@ late. What the keys hold is written in scripts/submit.lua and step.lua.
 from __future__ import annotations
 
 import builtins
-import inspect
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from swarmops.runtime import scripts, wire
 from swarmops.runtime.errors import NotFound
+from swarmops.runtime.flow import Steps, flow, is_async
 from swarmops.runtime.ids import name, names, number, one_of
 from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Executor, Mode, Op, Room, operation
@@ -86,13 +86,22 @@ class Tasks(Room[Mode]):
             True, True, 0.0, (item,),
         )  # fmt: skip
 
-    def submit_many(self, specs: Iterable[TaskSpec], queue: str = "default") -> Any:
-        """Accept many, in flushes of 1000 a script: list[Submitted] (awaitable on an AsyncRuntime).
+    @flow
+    def submit_many(self, specs: Iterable[TaskSpec], queue: str = "default") -> Steps[list[Submitted]]:
+        """Accept many, 1000 a script.
 
         Raises the first error; what was accepted before it stays (submit the same ids again to go on). Full refuses
         1000 at a time.
         """
-        return _many(self, [packed(s) for s in specs], queue)
+        items = [packed(s) for s in specs]
+        keys = queue_keys(self.keys, queue, "submit")
+        parts = [tuple(items[at : at + BULK]) for at in range(0, len(items), BULK)]
+        ops = [Op("submit", keys, (), list, True, True, 0.0, part) for part in parts]
+        new: list[int] = []
+        for at in range(0, len(ops), FLUSH):
+            for reply in (yield ops[at : at + FLUSH]):
+                new += reply
+        return [Submitted(item[0], n == 1) for item, n in zip(items, new)]
 
     def result(self, id: str | Submitted, timeout: float = 30.0, *, queue: str = "default") -> Any:
         """The result of a task, waited for without polling; awaitable on an AsyncRuntime.
@@ -110,7 +119,7 @@ class Tasks(Room[Mode]):
 
     def _waiting(self) -> Any:
         if self._waits is None:
-            here = inspect.iscoroutinefunction(self._runtime.run_many)
+            here = is_async(self._runtime)
             self._waits = AsyncWaits(self) if here else Waits(self)
         return self._waits
 
@@ -264,30 +273,3 @@ def _listed(reply: list[Any]) -> list[Task]:
 
 def _decoded(reply: list[bytes]) -> list[str]:
     return [one.decode() for one in reply]
-
-
-def _many(room: Tasks[Any], items: list[tuple[str, bytes]], queue: str) -> Any:
-    """Sends FLUSH scripts at a time: a list, or a coroutine of it."""
-    keys = queue_keys(room.keys, queue, "submit")
-    runtime: Any = room.runtime
-    parts = [items[at : at + BULK] for at in range(0, len(items), BULK)]
-    ops = [Op("submit", keys, (), list, True, True, 0.0, tuple(part)) for part in parts]
-    flushes = [ops[at : at + FLUSH] for at in range(0, len(ops), FLUSH)]
-
-    def joined(replies: list[Any]) -> list[Submitted]:
-        new = [n for reply in replies for n in reply]
-        return [Submitted(item[0], n == 1) for item, n in zip(items, new)]
-
-    if inspect.iscoroutinefunction(runtime.run_many):
-
-        async def later() -> list[Submitted]:
-            return joined([reply for flush in flushes for reply in map(_good, await runtime.run_many(flush))])
-
-        return later()
-    return joined([reply for flush in flushes for reply in map(_good, runtime.run_many(flush))])
-
-
-def _good(reply: Any) -> Any:
-    if isinstance(reply, Exception):
-        raise reply
-    return reply

@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 SLICE = 5.0  # seconds until it is asked again
 
 
-def wait_result(rt: Any, id: str, timeout: float = 30.0, queue: str = "default") -> Any:
-    """The result of a task. Raises TaskFailed, Late, NotFound."""
-    return rt.tasks.result(id, timeout, queue=queue)
-
-
-async def await_result(rt: Any, id: str, timeout: float = 30.0, queue: str = "default") -> Any:
-    """The same on an AsyncRuntime."""
-    return await rt.tasks.result(id, timeout, queue=queue)
-
-
 class _Asking:
     def __init__(self, tasks: Tasks[Any]):
         self.keys, self.runtime = tasks.keys, tasks.runtime
@@ -70,6 +60,8 @@ class Waits(_Asking):
         client = new_id()
         end = time.monotonic() + number(timeout, "timeout", 0, 1e7)
         first = [submit] if submit else []
+        if not submit:  # one that is not known is said at once, and not after a wait
+            _check(id, runtime.run(self._ask(queue, client, id)))
         while True:
             seconds = max(0.01, min(SLICE, end - time.monotonic()))
             ops = [*first, self._ask(queue, client, id), self._pop(queue, client, seconds)]

@@ -7,7 +7,6 @@ for a step that failed for good is stopped, with the reason.
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from swarmops.runtime import wire
 from swarmops.runtime.errors import Invalid, Late
+from swarmops.runtime.flow import is_async
 from swarmops.runtime.ids import name, new_id, number
 from swarmops.runtime.op import Mode, Op, Room, operation
 from swarmops.runtime.taskrecords import Submitted, TaskSpec, packed
@@ -134,7 +134,7 @@ class Workflows(Room[Mode]):
             lambda reply: _workflow(id, queue, reply),
         )
         end = _End(self, client, ask, queue, timeout)
-        return end.awaited() if inspect.iscoroutinefunction(self.runtime.run) else end.waited()
+        return end.awaited() if is_async(self.runtime) else end.waited()
 
 
 class _End:

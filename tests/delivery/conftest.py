@@ -13,6 +13,7 @@ import pytest
 
 from swarmops.delivery.access import Access, Hop
 from swarmops.delivery.login_keys import make_key
+from tests.conftest import lacking
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
 
@@ -44,7 +45,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory):
     if not SSHD:
-        pytest.skip("sshd is not installed (apt install openssh-server)")
+        lacking("sshd is not installed (apt install openssh-server)")
     folder = tmp_path_factory.mktemp("sshd")
     make_key(folder / "login")
     make_key(folder / "host")

@@ -15,9 +15,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("swarmops.lab.lab")
-
-from swarmops.lab import machine
 from swarmops.lab.guest import Guest
 from swarmops.lab.lab import Lab
 
@@ -99,9 +96,7 @@ FILL = "eval \"for i=1,{n} do redis.call('SET', 'swarm:'..i, string.rep('v', {si
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    if lacking := machine.missing():
-        pytest.skip("; ".join(lacking))
+def fleet(can_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     made = Fleet(tmp_path_factory.mktemp("project"))
     made.write()
     made.lab.up()

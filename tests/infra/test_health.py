@@ -14,9 +14,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("swarmops.lab.lab")
-
-from swarmops.lab import machine
 from swarmops.lab.guest import Guest
 from swarmops.lab.lab import Lab
 
@@ -133,9 +130,7 @@ def tunnel(fleet: Fleet) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    if lacking := machine.missing():
-        pytest.skip("; ".join(lacking))
+def fleet(can_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     made = Fleet(tmp_path_factory.mktemp("project"))
     made.write()
     made.lab.up()

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
 from swarmops.runtime import Runtime
+from tests.runtime.commands import Command
 from tests.runtime.server import Server, free_port
 
 
@@ -19,32 +19,15 @@ def environment(url: str) -> dict[str, str]:
     return {**{k: v for k, v in os.environ.items() if "REDIS" not in k}, "SWARMOPS_REDIS_URL": url}
 
 
-@pytest.fixture
-def said(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a command in this process: (exit code, stdout, stderr)."""
-    from swarmops.cli import run
-
-    monkeypatch.setenv("SWARMOPS_REDIS_URL", server.url)
-
-    def call(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["swarmops", *args])
-        with pytest.raises(SystemExit) as e:
-            run()
-        out = capsys.readouterr()
-        return int(e.value.code or 0), out.out, out.err
-
-    return call
-
-
-def test_an_agent_from_registration_to_removal(said: Any) -> None:
-    code, out, _ = said(
+def test_an_agent_from_registration_to_removal(swarmops: Command) -> None:
+    code, out, _ = swarmops(
         "agent", "register", "a", "-c", "gpu", "-c", "npu", "--no-detect", "--metadata", '{"x":"\\u001b"}'
     )
     assert (code, out) == (0, "a registered\n")
-    assert said("agent", "register", "b", "--parent", "a", "--heartbeat", "5", "--json")[0] == 0
-    code, out, _ = said("agent", "beat", "b", "--load", "3", "--status", "busy")
+    assert swarmops("agent", "register", "b", "--parent", "a", "--heartbeat", "5", "--json")[0] == 0
+    code, out, _ = swarmops("agent", "beat", "b", "--load", "3", "--status", "busy")
     assert code == 0 and "dead in 15 s" in out
-    code, out, _ = said("agent", "list")
+    code, out, _ = swarmops("agent", "list")
     lines = out.splitlines()
     assert lines[0].split() == ["id", "health", "status", "load", "capabilities", "parent"]
     assert lines[1].split() == ["a", "alive", "idle", "0", "gpu,npu"] and lines[2].split()[:4] == [
@@ -53,36 +36,39 @@ def test_an_agent_from_registration_to_removal(said: Any) -> None:
         "busy",
         "3",
     ]
-    found = json.loads(said("agent", "find", "gpu", "npu", "--json")[1])
+    found = json.loads(swarmops("agent", "find", "gpu", "npu", "--json")[1])
     assert found["schema"] == "swarmops.agents/1" and [a["id"] for a in found["agents"]] == ["a"]
-    code, out, _ = said("agent", "find", "tpu")
+    code, out, _ = swarmops("agent", "find", "tpu")
     assert (code, out) == (1, "")
-    shown = json.loads(said("agent", "show", "b", "--json")[1])
+    shown = json.loads(swarmops("agent", "show", "b", "--json")[1])
     assert shown["parent"] == "a" and shown["facts"]["cpu_cores"] >= 1
-    assert "\x1b" not in said("agent", "show", "a")[1], "case 94"
-    assert said("agent", "remove", "a")[1] == "removed a, b\n"
-    code, _, err = said("agent", "show", "a")
+    assert "\x1b" not in swarmops("agent", "show", "a")[1], "case 94"
+    assert swarmops("agent", "remove", "a")[1] == "removed a, b\n"
+    code, _, err = swarmops("agent", "show", "a")
     assert code == 1 and "no agent a is registered" in err
 
 
-def test_a_swarm_from_creation_to_the_archive(said: Any) -> None:
-    code, id, _ = said("swarm", "create", "Find\nout", "--strategy", "research", "--tag", "x", "--phase", "plan")
+def test_a_swarm_from_creation_to_the_archive(swarmops: Command) -> None:
+    code, id, _ = swarmops("swarm", "create", "Find\nout", "--strategy", "research", "--tag", "x", "--phase", "plan")
     id = id.strip()
     assert code == 0 and len(id) == 20
-    assert said("swarm", "status", id)[1] == "initializing\n"
-    assert said("swarm", "status", id, "active", "--why", "go")[1] == "initializing -> active\n"
-    code, _, err = said("swarm", "status", id, "recovering")
+    assert swarmops("swarm", "status", id)[1] == "initializing\n"
+    assert swarmops("swarm", "status", id, "active", "--why", "go")[1] == "initializing -> active\n"
+    code, _, err = swarmops("swarm", "status", id, "recovering")
     assert code == 1 and f"{id} is active, from there it can become" in err
-    listed = said("swarm", "list", "--status", "active", "--phase", "plan")[1].splitlines()
+    listed = swarmops("swarm", "list", "--status", "active", "--phase", "plan")[1].splitlines()
     assert len(listed) == 2 and listed[1].split()[:3] == [id, "active", "research"] and listed[1].endswith("Find\\nout")
-    assert json.loads(said("swarm", "list", "--mode", "hierarchical", "--json")[1])["swarms"] == []
-    assert said("swarm", "limit")[1] == "1 of at most 100\n" and said("swarm", "limit", "1")[1] == "1 of at most 1\n"
-    code, _, err = said("swarm", "create", "another")
+    assert json.loads(swarmops("swarm", "list", "--mode", "hierarchical", "--json")[1])["swarms"] == []
+    assert (
+        swarmops("swarm", "limit")[1] == "1 of at most 100\n"
+        and swarmops("swarm", "limit", "1")[1] == "1 of at most 1\n"
+    )
+    code, _, err = swarmops("swarm", "create", "another")
     assert code == 1 and "there are 1 swarms of at most 1" in err
-    assert json.loads(said("swarm", "show", id, "--json")[1])["metadata"]["tags"] == ["x"]
-    assert said("swarm", "remove", id, "--reason", "done")[0] == 0
-    assert json.loads(said("swarm", "show", id, "--json")[1])["reason"] == "done"
-    assert id in said("swarm", "archive")[1] and said("swarm", "list")[1] == ""
+    assert json.loads(swarmops("swarm", "show", id, "--json")[1])["metadata"]["tags"] == ["x"]
+    assert swarmops("swarm", "remove", id, "--reason", "done")[0] == 0
+    assert json.loads(swarmops("swarm", "show", id, "--json")[1])["reason"] == "done"
+    assert id in swarmops("swarm", "archive")[1] and swarmops("swarm", "list")[1] == ""
 
 
 @pytest.mark.parametrize(
@@ -99,21 +85,21 @@ def test_a_swarm_from_creation_to_the_archive(said: Any) -> None:
         (("leader", "campaign", "a", "--lease", "0"), "lease: "),
     ],
 )
-def test_wrong_input_ends_with_2_and_one_sentence(said: Any, args: tuple[str, ...], words: str) -> None:
-    code, out, err = said(*args)
+def test_wrong_input_ends_with_2_and_one_sentence(swarmops: Command, args: tuple[str, ...], words: str) -> None:
+    code, out, err = swarmops(*args)
     assert code == 2 and out == "" and words in err and "Traceback" not in err
 
 
-def test_leadership_shown_taken_and_resigned(said: Any, rt: Runtime) -> None:
-    assert said("leader", "show")[:2] == (1, "nobody leads\n")
-    took = json.loads(said("leader", "campaign", "a", "--lease", "60", "--json")[1])
+def test_leadership_shown_taken_and_resigned(swarmops: Command, rt: Runtime) -> None:
+    assert swarmops("leader", "show")[:2] == (1, "nobody leads\n")
+    took = json.loads(swarmops("leader", "campaign", "a", "--lease", "60", "--json")[1])
     assert took["leading"] and took["holder"] == "a"
-    code, out, _ = said("leader", "campaign", "b")
+    code, out, _ = swarmops("leader", "campaign", "b")
     assert code == 1 and out.startswith(f"a leads, term {took['term']}, ")
-    assert json.loads(said("leader", "show", "--json")[1])["leader"]["term"] == took["term"]
-    code, _, err = said("leader", "resign", "b", str(took["term"]))
+    assert json.loads(swarmops("leader", "show", "--json")[1])["leader"]["term"] == took["term"]
+    code, _, err = swarmops("leader", "resign", "b", str(took["term"]))
     assert code == 1 and "a leads, not b" in err
-    assert said("leader", "resign", "a", str(took["term"]))[0] == 0 and rt.leader.who() is None
+    assert swarmops("leader", "resign", "a", str(took["term"]))[0] == 0 and rt.leader.who() is None
 
 
 def test_what_is_held_is_given_back_at_sigterm(server: Server, rt: Runtime) -> None:

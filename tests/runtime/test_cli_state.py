@@ -2,67 +2,36 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from swarmops.runtime import Runtime
-from tests.runtime.server import Server, free_port
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs swarmops: (exit code, stdout, stderr)."""
-    from swarmops.cli import run
-
-    monkeypatch.setenv("SWARMOPS_REDIS_URL", server.url)
-
-    def call(*argv: str, stdin: bytes | None = None) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["swarmops", *argv])
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as end:
-            run()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return call
+from tests.runtime.commands import Command
+from tests.runtime.server import free_port
 
 
-def shown(found: tuple[int, str, str], schema: str) -> Any:
-    code, out, err = found
-    assert code == 0, err
-    document = json.loads(out)
-    assert document["schema"] == schema
-    return document
-
-
-def test_a_state_is_written_and_read(command: Command) -> None:
-    assert command("state", "set", "s", '{"a": "ü"}') == (0, "s: version 1\n", "")
-    code, out, err = command("state", "get", "s")
+def test_a_state_is_written_and_read(swarmops: Command) -> None:
+    assert swarmops("state", "set", "s", '{"a": "ü"}') == (0, "s: version 1\n", "")
+    code, out, err = swarmops("state", "get", "s")
     assert (code, json.loads(out)) == (0, {"a": "ü"}) and "ü" in out and err.startswith("s: version 1, written 20")
-    assert command("state", "set", "s", "-", stdin=b"[1]")[0] == 0
-    assert command("state", "set", "s", "--by", "me", stdin=b"[2]")[0] == 0
-    document = shown(command("state", "get", "s", "--json"), "swarmops.state/1")
+    assert swarmops("state", "set", "s", "-", stdin=b"[1]")[0] == 0
+    assert swarmops("state", "set", "s", "--by", "me", stdin=b"[2]")[0] == 0
+    document = swarmops("state", "get", "s", "--json").document("swarmops.state/1")
     assert (document["value"], document["version"], document["by"]) == ([2], 3, "me")
 
 
-def test_versions_are_heeded(command: Command) -> None:
-    assert command("state", "set", "s", "1", "--version", "0")[0] == 0
-    code, out, err = command("state", "set", "s", "1", "--version", "0")
+def test_versions_are_heeded(swarmops: Command) -> None:
+    assert swarmops("state", "set", "s", "1", "--version", "0")[0] == 0
+    code, out, err = swarmops("state", "set", "s", "1", "--version", "0")
     assert (code, out, err) == (1, "", "state s has version 1, you expected none\n")
-    assert command("state", "set", "s", "2", "--version", "1")[1] == "s: version 2\n"
-    assert command("state", "delete", "s", "--version", "1")[0] == 1
-    assert command("state", "delete", "s", "--version", "2")[1] == "s: deleted\n"
-    assert command("state", "delete", "s")[1] == "s: there was none\n"
+    assert swarmops("state", "set", "s", "2", "--version", "1")[1] == "s: version 2\n"
+    assert swarmops("state", "delete", "s", "--version", "1")[0] == 1
+    assert swarmops("state", "delete", "s", "--version", "2")[1] == "s: deleted\n"
+    assert swarmops("state", "delete", "s")[1] == "s: there was none\n"
 
 
 @pytest.mark.parametrize(
@@ -79,59 +48,59 @@ def test_versions_are_heeded(command: Command) -> None:
         (("recover", "s", "--all"), 2, "say which SWARM, or --all"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(command: Command, argv: tuple[str, ...], code: int, said: str) -> None:
-    found, out, err = command("state", *argv)
+def test_what_is_wrong_is_one_sentence(swarmops: Command, argv: tuple[str, ...], code: int, said: str) -> None:
+    found, out, err = swarmops("state", *argv)
     assert (found, out) == (code, "") and said in err and "Traceback" not in err
 
 
-def test_snapshots_are_taken_listed_and_restored(command: Command) -> None:
-    command("state", "set", "s", '{"a": 1}')
-    mark = shown(command("state", "snapshot", "s", "--label", "first", "--json"), "swarmops.snapshot/1")
-    command("state", "checkpoint", "s", '{"progress": 0.5}')
-    command("state", "checkpoint", "s", "--label", "as it is")
-    command("state", "set", "s", '{"a": 2}')
-    assert command("state", "restore", "s", "first")[1] == "s: version 3, from first\n"
-    _, out, err = command("state", "get", "s")
+def test_snapshots_are_taken_listed_and_restored(swarmops: Command) -> None:
+    swarmops("state", "set", "s", '{"a": 1}')
+    mark = swarmops("state", "snapshot", "s", "--label", "first", "--json").document("swarmops.snapshot/1")
+    swarmops("state", "checkpoint", "s", '{"progress": 0.5}')
+    swarmops("state", "checkpoint", "s", "--label", "as it is")
+    swarmops("state", "set", "s", '{"a": 2}')
+    assert swarmops("state", "restore", "s", "first")[1] == "s: version 3, from first\n"
+    _, out, err = swarmops("state", "get", "s")
     assert json.loads(out) == {"a": 1} and err.endswith(f"restored from {mark['id']}\n")
-    head, *rows = command("state", "snapshots", "s")[1].splitlines()
+    head, *rows = swarmops("state", "snapshots", "s")[1].splitlines()
     assert head.split() == ["ID", "LABEL", "VERSION", "TAKEN", "BYTES", "BY"] and mark["id"] in rows[0]
-    found = shown(command("state", "snapshots", "s", "--checkpoints", "--json"), "swarmops.checkpoints/1")
+    found = swarmops("state", "snapshots", "s", "--checkpoints", "--json").document("swarmops.checkpoints/1")
     assert [m["label"] for m in found["checkpoints"]] == ["as it is", ""]
-    states = shown(command("state", "list", "--json"), "swarmops.states/1")["states"]
+    states = swarmops("state", "list", "--json").document("swarmops.states/1")["states"]
     assert [(s["name"], s["version"], s["left"]) for s in states] == [("s", 3, None)]
-    assert "never" in command("state", "list")[1]
+    assert "never" in swarmops("state", "list")[1]
 
 
-def test_interrupted_swarms_are_listed_and_recovered(command: Command, rt: Runtime) -> None:
+def test_interrupted_swarms_are_listed_and_recovered(swarmops: Command, rt: Runtime) -> None:
     for id in ("s1", "s2", "s3"):
         rt.swarms.create("build", id=id)
         rt.swarms.status(id, "interrupted", "no beat in time")
         rt.state.save(id, {"tasks": {"t1": "done", "t2": "running"}})
-    rows = command("state", "interrupted")[1].splitlines()
+    rows = swarmops("state", "interrupted")[1].splitlines()
     assert [row.split()[0] for row in rows] == ["SWARM", "s1", "s2", "s3"] and "no beat in time" in rows[1]
-    assert command("state", "recover", "s1") == (
+    assert swarmops("state", "recover", "s1") == (
         0,
         "s1: reassign from state, confidence 0.9, 50% done\n  next: give 1 tasks in progress to other agents\n",
         "",
     )
-    done = shown(command("state", "recover", "--all", "--json"), "swarmops.recoveries/1")
+    done = swarmops("state", "recover", "--all", "--json").document("swarmops.recoveries/1")
     assert [(r["swarm"], r["plan"]["requeue"]) for r in done["recoveries"]] == [("s2", ["t2"]), ("s3", ["t2"])]
-    assert shown(command("state", "interrupted", "--json"), "swarmops.interrupted/1")["swarms"] == []
-    assert command("state", "recover", "--all")[1] == "no swarm waits for a recovery\n"
+    assert swarmops("state", "interrupted", "--json").document("swarmops.interrupted/1")["swarms"] == []
+    assert swarmops("state", "recover", "--all")[1] == "no swarm waits for a recovery\n"
 
 
-def test_breakers_are_shown_and_forced(command: Command, rt: Runtime) -> None:
-    assert command("breaker", "list")[1].split() == ["TARGET", "STATE", "FAILURES", "LEFT", "TRIPS"]
-    assert command("breaker", "open", "npu-1", "--seconds", "60")[1] == "npu-1: open\n"
+def test_breakers_are_shown_and_forced(swarmops: Command, rt: Runtime) -> None:
+    assert swarmops("breaker", "list")[1].split() == ["TARGET", "STATE", "FAILURES", "LEFT", "TRIPS"]
+    assert swarmops("breaker", "open", "npu-1", "--seconds", "60")[1] == "npu-1: open\n"
     for _ in range(5):
         rt.breakers.report("npu-2", False)
-    found = shown(command("breaker", "list", "--json"), "swarmops.breakers/1")["breakers"]
+    found = swarmops("breaker", "list", "--json").document("swarmops.breakers/1")["breakers"]
     assert [(b["target"], b["state"], b["failures"]) for b in found] == [("npu-2", "open", 5), ("npu-1", "open", 0)]
-    assert command("breaker", "show", "npu-2")[1].splitlines()[1].split()[:3] == ["npu-2", "open", "5/5"]
-    assert command("breaker", "close", "npu-2")[1] == "npu-2: closed\n"
-    assert command("breaker", "close", "npu-2")[1] == "npu-2: closed, as it was\n"
-    assert shown(command("breaker", "show", "npu-2", "--json"), "swarmops.breaker/1")["state"] == "closed"
-    assert command("breaker", "open", "npu-1", "--seconds", "-1")[0] == 2
+    assert swarmops("breaker", "show", "npu-2")[1].splitlines()[1].split()[:3] == ["npu-2", "open", "5/5"]
+    assert swarmops("breaker", "close", "npu-2")[1] == "npu-2: closed\n"
+    assert swarmops("breaker", "close", "npu-2")[1] == "npu-2: closed, as it was\n"
+    assert swarmops("breaker", "show", "npu-2", "--json").document("swarmops.breaker/1")["state"] == "closed"
+    assert swarmops("breaker", "open", "npu-1", "--seconds", "-1")[0] == 2
 
 
 def test_the_program_itself_says_that_redis_is_away() -> None:

