@@ -6,6 +6,7 @@ import getpass
 import shutil
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as s:
+        s.settimeout(1)
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory):
     if not SSHD:
@@ -61,11 +68,10 @@ def sshd(tmp_path_factory):
     )
     Path("/run/sshd").mkdir(exist_ok=True)
     process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=subprocess.PIPE)
-    for _ in range(500):
-        with socket.socket() as s:
-            s.settimeout(0.02)
-            if s.connect_ex(("127.0.0.1", port)) == 0:
-                break
+    end = time.monotonic() + 10
+    while not _listens(port):
+        assert process.poll() is None and time.monotonic() < end, "sshd does not listen"
+        time.sleep(0.01)
     yield Sshd(folder, port, process)
     process.terminate()
     process.wait(10)
