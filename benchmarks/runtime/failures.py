@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 from redis import Redis  # noqa: E402
 
 from swarmops.runtime import Runtime, Settings  # noqa: E402
-from swarmops.runtime.candidate import Candidate  # noqa: E402
 from swarmops.runtime.errors import SwarmError  # noqa: E402
+from swarmops.runtime.registry.candidate import Candidate  # noqa: E402
 from swarmops.runtime.worker import Context  # noqa: E402
 from tests.runtime.server import Server  # noqa: E402
 from tests.runtime.working import Process, processes, redis_ms, size, until  # noqa: E402

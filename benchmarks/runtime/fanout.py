@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmops.runtime import AsyncRuntime, Settings
-from swarmops.runtime.inbox import AsyncInbox
+from swarmops.runtime.messages.inbox import AsyncInbox
 from tests.runtime.server import Server
 
 

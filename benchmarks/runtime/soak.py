@@ -38,7 +38,7 @@ sys.path.insert(0, str(ROOT))
 from redis import Redis  # noqa: E402
 
 from swarmops.runtime import AsyncRuntime, Runtime, Settings  # noqa: E402
-from swarmops.runtime.findings import Finding  # noqa: E402
+from swarmops.runtime.context.findings import Finding  # noqa: E402
 from swarmops.runtime.tasks import Outcome, TaskSpec  # noqa: E402
 from tests.runtime.server import Server  # noqa: E402
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swarmops.runtime.taskrecords import TaskSpec
+    from swarmops.runtime.tasks.records import TaskSpec
 
 SHOWN = 20  # faults named
 NEEDS_LIST = "is not a list of names"
@@ -79,7 +79,7 @@ def specs_of(file: str) -> list[TaskSpec]:
 def _spec(line: bytes, path: str) -> TaskSpec:
     from swarmops.runtime import wire
     from swarmops.runtime.errors import Invalid
-    from swarmops.runtime.taskrecords import TaskSpec, packed
+    from swarmops.runtime.tasks.records import TaskSpec, packed
 
     entry = wire.loads(line, path, 2 << 20)
     if not isinstance(entry, dict):

@@ -11,7 +11,7 @@ from swarmops.cli._runtime import print_result, runtime_options
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.taskrecords import Claim, Claimed, Outcome
+    from swarmops.runtime.tasks.records import Claim, Claimed, Outcome
 
 QUEUE = click.option("--queue", default="default", metavar="NAME", help="Which queue (default: default).")
 ATTEMPT = click.option("--attempt", type=int, required=True, metavar="N", help="The attempt, as `task claim` said.")
@@ -95,7 +95,7 @@ def complete(
     Ends with 1 when the result is refused, for instance because it came too late.
     """
     from swarmops.cli._task_input import json_bytes
-    from swarmops.runtime.taskrecords import Outcome
+    from swarmops.runtime.tasks.records import Outcome
 
     outcome = Outcome(_task(task), attempt, json_bytes(result, "--result"))
     return _report(rt, as_json, worker, queue, lease, outcome, "done")
@@ -123,7 +123,7 @@ def fail(
 
     The task is tried again later, or is dead after its last retry.
     """
-    from swarmops.runtime.taskrecords import Outcome
+    from swarmops.runtime.tasks.records import Outcome
 
     outcome = Outcome(_task(task), attempt, error=error[:10_000], retry=not no_retry)
     return _report(rt, as_json, worker, queue, lease, outcome, "failed")

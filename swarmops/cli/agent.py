@@ -10,7 +10,7 @@ from swarmops.cli._runtime import print_result, runtime_options, table
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.agents import Agent
+    from swarmops.runtime.registry.agents import Agent
 
 
 @click.group()
@@ -32,9 +32,9 @@ def register(rt: Runtime, as_json: bool, id: str | None, name: str | None, hold:
     """Take an agent up, or up again with what is new about it."""
     from swarmops.cli._output import progress
     from swarmops.runtime import wire
-    from swarmops.runtime.agents import stable_id
-    from swarmops.runtime.beating import AgentBeat, Beating
-    from swarmops.runtime.capabilities import Detected, detect
+    from swarmops.runtime.registry.agents import stable_id
+    from swarmops.runtime.registry.beating import AgentBeat, Beating
+    from swarmops.runtime.registry.capabilities import Detected, detect
 
     found = detect() if said.pop("detect") else Detected({}, ())
     which = id or stable_id(name or "")

@@ -18,9 +18,9 @@ def command(tasks: int, url: str | None, as_json: bool) -> int:
 
     from swarmops.cli._output import echo, emit_json, plain, progress
     from swarmops.cli._runtime import open_runtime
+    from swarmops.runtime.client.embedded import Embedded, find
     from swarmops.runtime.demo.clean import emptied
     from swarmops.runtime.demo.story import Story
-    from swarmops.runtime.embedded import Embedded, find
     from swarmops.runtime.ids import new_id
 
     tell = progress if as_json else echo

@@ -26,7 +26,7 @@ def command(rt: Runtime, topics: tuple[str, ...], as_json: bool) -> int:
     from dataclasses import asdict
 
     from swarmops.cli._output import echo, emit_json, paint, plain
-    from swarmops.runtime.doctor import examine
+    from swarmops.runtime.observe.doctor import examine
 
     found = examine(rt, topics or TOPICS)
     bad = any(f.state == "bad" for findings in found.values() for f in findings)

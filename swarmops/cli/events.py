@@ -11,7 +11,7 @@ from swarmops.cli._runtime import runtime_options
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.events import Event
+    from swarmops.runtime.observe.events import Event
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -54,7 +54,7 @@ def command(
 def _then_follow(
     rt: Runtime, first: list[Event], queues: tuple[str, ...], start: int, seconds: float
 ) -> Iterable[Event]:
-    from swarmops.runtime.events import follow
+    from swarmops.runtime.observe.events import follow
 
     yield from first
     seen = {(e.queue, e.mark) for e in first}

@@ -10,7 +10,7 @@ from swarmops.cli._runtime import print_result, runtime_options, table
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.synthesis import Synthesis
+    from swarmops.runtime.context.synthesis import Synthesis
 
 
 @click.group()

@@ -11,7 +11,7 @@ from swarmops.cli._runtime import print_result, runtime_options
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.leader import Leadership
+    from swarmops.runtime.registry.leader import Leadership
 
 
 @click.group()
@@ -62,7 +62,7 @@ def resign(rt: Runtime, as_json: bool, id: str, term: int) -> int:
 def _hold(rt: Runtime, as_json: bool, id: str, lease: float | None) -> int:
     from swarmops.cli._hold import held
     from swarmops.cli._output import progress
-    from swarmops.runtime.candidate import Candidate
+    from swarmops.runtime.registry.candidate import Candidate
 
     terms: list[int] = []
     lock = threading.Lock()

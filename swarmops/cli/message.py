@@ -10,7 +10,7 @@ from swarmops.cli._runtime import runtime_options
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.envelope import Envelope
+    from swarmops.runtime.messages.envelope import Envelope
 
 _from = click.option("--from", "sender", metavar="ADDRESS", default="", help="Who sends, as in agent.npu-1.")
 _payload = click.argument("payload", default="{}", metavar="[JSON]")
@@ -130,7 +130,7 @@ def request(address: str, payload: str, sender: str, timeout: float, rt: Runtime
     import json
 
     from swarmops.cli._runtime import print_result
-    from swarmops.runtime.requests import request as ask
+    from swarmops.runtime.messages.requests import request as ask
 
     answer = ask(rt, address, _json(payload), timeout=timeout, sender=sender)
     print_result({"schema": "swarmops.answer/1", "answer": answer}, as_json, lambda: json.dumps(answer))
@@ -168,7 +168,7 @@ def _listen(rt: Runtime, address: str, channels: tuple[str, ...], count: int, se
     import threading
 
     from swarmops.cli._output import emit_json
-    from swarmops.runtime.inbox import Inbox
+    from swarmops.runtime.messages.inbox import Inbox
 
     over, seen = threading.Event(), [0]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def command(rt: Runtime, as_json: bool) -> int:
     """Connect as the runtime would, write, read, run a script and measure. Ends with 0, or 1 and the reason."""
     from swarmops.cli._output import echo, emit_json, plain, progress
-    from swarmops.runtime.probe import probe
+    from swarmops.runtime.observe.probe import probe
 
     report = probe(rt)
     if as_json:

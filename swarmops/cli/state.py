@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from swarmops.runtime import Runtime
-    from swarmops.runtime.recovery import Recovery
-    from swarmops.runtime.state_record import Mark
+    from swarmops.runtime.state.record import Mark
+    from swarmops.runtime.state.recovery import Recovery
 
 
 @click.group()

@@ -10,7 +10,7 @@ from swarmops.cli._runtime import runtime_options
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.stats import Snapshot
+    from swarmops.runtime.observe.stats import Snapshot
 
 
 @click.command()
@@ -41,7 +41,7 @@ def command(
     if alerting:
         return _alerts(found, active_limit, error_limit, rt.settings.swarm_max, as_json)
     if as_text:
-        from swarmops.runtime.prometheus import prometheus
+        from swarmops.runtime.observe.prometheus import prometheus
 
         click.echo(prometheus(found), nl=False)
     elif statistics:
@@ -56,7 +56,7 @@ def command(
 
 def _alerts(found: Snapshot, active: int, errors: int, most: int, as_json: bool) -> int:
     from swarmops.cli._runtime import print_result
-    from swarmops.runtime.stats import alerts
+    from swarmops.runtime.observe.stats import alerts
 
     raised = alerts(found, active=active, errors_over=errors, most=most)
     text = "\n".join(f"{a.level.upper()} {a.name}: {a.sentence}" for a in raised) or "OK"

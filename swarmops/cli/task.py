@@ -12,7 +12,7 @@ from swarmops.cli._task_work import QUEUE, beat, claim, complete, fail, progress
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.taskrecords import Task
+    from swarmops.runtime.tasks.records import Task
 
 
 @click.group()
@@ -95,7 +95,7 @@ def _submit_lines(rt: Runtime, file: str, queue: str, as_json: bool) -> None:
 def _print_result(get: Callable[[], Any], id: str, as_json: bool) -> None:
     from swarmops.cli._output import emit_json
     from swarmops.runtime.errors import Refused
-    from swarmops.runtime.taskrecords import TaskFailed
+    from swarmops.runtime.tasks.records import TaskFailed
 
     try:
         value = get()

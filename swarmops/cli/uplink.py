@@ -33,7 +33,7 @@ def sync(
     site: str, central: str | None, queues: tuple[str, ...], every: float | None, rt: Runtime, as_json: bool
 ) -> None:
     """Push findings and results, pull tasks, bring contexts."""
-    from swarmops.runtime.uplink import EVERY, Uplink
+    from swarmops.runtime.context.uplink import EVERY, Uplink
 
     with _central(central, rt.keys.namespace) as there:
         link = Uplink(rt, there, site, every or EVERY, queues=_queues(queues))
@@ -49,7 +49,7 @@ def sync(
 def status(site: str, rt: Runtime, as_json: bool) -> None:
     """Show how far the centre is behind. Asks this site only."""
     from swarmops.cli._values import when
-    from swarmops.runtime.uplink import Uplink
+    from swarmops.runtime.context.uplink import Uplink
 
     found = Uplink(rt, rt, site).status()
 

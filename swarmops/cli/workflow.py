@@ -11,7 +11,7 @@ from swarmops.cli._task_work import QUEUE
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
-    from swarmops.runtime.workflows import Workflow
+    from swarmops.runtime.tasks.workflows import Workflow
 
 
 @click.group()

@@ -14,18 +14,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swarmops.runtime.aio import AsyncRuntime
+    from swarmops.runtime.client.aio import AsyncRuntime
+    from swarmops.runtime.client.sync import Runtime
+    from swarmops.runtime.context.faces import SonnetCoordinator, SwarmMemoryShard
     from swarmops.runtime.coordinator.facade import MultiSwarm, createMultiSwarmCoordination
-    from swarmops.runtime.faces import SonnetCoordinator, SwarmMemoryShard
     from swarmops.runtime.settings import Settings
-    from swarmops.runtime.sync import Runtime
 
 _WHERE = {
-    "Runtime": "sync",
-    "AsyncRuntime": "aio",
+    "Runtime": "client.sync",
+    "AsyncRuntime": "client.aio",
     "Settings": "settings",
-    "SwarmMemoryShard": "faces",
-    "SonnetCoordinator": "faces",
+    "SwarmMemoryShard": "context.faces",
+    "SonnetCoordinator": "context.faces",
     "MultiSwarm": "coordinator.facade",
     "createMultiSwarmCoordination": "coordinator.facade",
 }

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, Generic
 from swarmops.runtime.op import Executor, Mode
 
 if TYPE_CHECKING:
-    from swarmops.runtime.agents import Agents
     from swarmops.runtime.breaker import Breakers
-    from swarmops.runtime.contexts import Contexts
+    from swarmops.runtime.context.contexts import Contexts
+    from swarmops.runtime.context.findings import Findings
+    from swarmops.runtime.context.shards import Shards
     from swarmops.runtime.coordinator.conflicts import Conflicts
     from swarmops.runtime.coordinator.distribution import Distribution
     from swarmops.runtime.coordinator.resources import Resources
-    from swarmops.runtime.events import Events
-    from swarmops.runtime.findings import Findings
-    from swarmops.runtime.leader import Leader
     from swarmops.runtime.messages import Messages
-    from swarmops.runtime.shards import Shards
+    from swarmops.runtime.observe.events import Events
+    from swarmops.runtime.observe.stats import Stats
+    from swarmops.runtime.registry.agents import Agents
+    from swarmops.runtime.registry.leader import Leader
+    from swarmops.runtime.registry.swarms import Swarms
     from swarmops.runtime.state import States
-    from swarmops.runtime.stats import Stats
-    from swarmops.runtime.swarms import Swarms
     from swarmops.runtime.tasks import Tasks
-    from swarmops.runtime.workflows import Workflows
+    from swarmops.runtime.tasks.workflows import Workflows
 
 
 class Rooms(Generic[Mode]):
@@ -41,25 +41,25 @@ class Rooms(Generic[Mode]):
 
     @cached_property
     def workflows(self) -> Workflows[Mode]:
-        from swarmops.runtime.workflows import Workflows
+        from swarmops.runtime.tasks.workflows import Workflows
 
         return Workflows(self._me())
 
     @cached_property
     def agents(self) -> Agents[Mode]:
-        from swarmops.runtime.agents import Agents
+        from swarmops.runtime.registry.agents import Agents
 
         return Agents(self._me())
 
     @cached_property
     def swarms(self) -> Swarms[Mode]:
-        from swarmops.runtime.swarms import Swarms
+        from swarmops.runtime.registry.swarms import Swarms
 
         return Swarms(self._me())
 
     @cached_property
     def leader(self) -> Leader[Mode]:
-        from swarmops.runtime.leader import Leader
+        from swarmops.runtime.registry.leader import Leader
 
         return Leader(self._me())
 
@@ -71,13 +71,13 @@ class Rooms(Generic[Mode]):
 
     @cached_property
     def events(self) -> Events[Mode]:
-        from swarmops.runtime.events import Events
+        from swarmops.runtime.observe.events import Events
 
         return Events(self._me())
 
     @cached_property
     def stats(self) -> Stats[Mode]:
-        from swarmops.runtime.stats import Stats
+        from swarmops.runtime.observe.stats import Stats
 
         return Stats(self._me())
 
@@ -95,19 +95,19 @@ class Rooms(Generic[Mode]):
 
     @cached_property
     def contexts(self) -> Contexts[Mode]:
-        from swarmops.runtime.contexts import Contexts
+        from swarmops.runtime.context.contexts import Contexts
 
         return Contexts(self._me())
 
     @cached_property
     def shards(self) -> Shards[Mode]:
-        from swarmops.runtime.shards import Shards
+        from swarmops.runtime.context.shards import Shards
 
         return Shards(self._me())
 
     @cached_property
     def findings(self) -> Findings[Mode]:
-        from swarmops.runtime.findings import Findings
+        from swarmops.runtime.context.findings import Findings
 
         return Findings(self._me())
 

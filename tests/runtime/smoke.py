@@ -6,7 +6,7 @@ from typing import Any
 
 from swarmops.runtime import Runtime
 from swarmops.runtime.tasks import Outcome, TaskSpec
-from swarmops.runtime.workflows import Step
+from swarmops.runtime.tasks.workflows import Step
 
 
 def work(rt: Runtime, queue: str, worker: str = "w", want: int = 50) -> int:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.agents import stable_id
-from swarmops.runtime.beating import AgentBeat, AsyncBeating, Beating
-from swarmops.runtime.capabilities import detect
 from swarmops.runtime.errors import Conflict, Full, Illegal, Invalid, NotFound, TooLarge
 from swarmops.runtime.op import Op
+from swarmops.runtime.registry.agents import stable_id
+from swarmops.runtime.registry.beating import AgentBeat, AsyncBeating, Beating
+from swarmops.runtime.registry.capabilities import detect
 from tests.runtime.server import Server
 
 
@@ -218,7 +218,7 @@ def test_wrong_values_are_refused_with_the_path(rt: Runtime) -> None:
 
 
 def test_there_is_a_most(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swarmops.runtime.agents.MOST", 3)
+    monkeypatch.setattr("swarmops.runtime.registry.agents.MOST", 3)
     for i in range(3):
         rt.agents.register(f"a{i}")
     with pytest.raises(Full, match="there are 3 agents"):

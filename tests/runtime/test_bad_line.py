@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from swarmops.runtime import Runtime
-from swarmops.runtime.taskrecords import Outcome
+from swarmops.runtime.tasks.records import Outcome
 from tests.runtime.server import Server
 from tests.runtime.smoke import everything
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.breaker import Limits, Open
-from swarmops.runtime.breaker_guard import Local
+from swarmops.runtime.breaker.guard import Local
 from swarmops.runtime.errors import BY_CODE, Invalid, Refused
 from swarmops.runtime.op import Op
 from tests.runtime.groups import until

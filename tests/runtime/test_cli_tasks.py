@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from swarmops.runtime import Runtime
-from swarmops.runtime.taskrecords import Outcome
+from swarmops.runtime.tasks.records import Outcome
 from tests.pages import PAGES, blocks
 from tests.runtime.commands import Command
 from tests.runtime.server import Server

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.cluster import slot_of
+from swarmops.runtime.client.cluster import slot_of
 from swarmops.runtime.errors import Unavailable
 from swarmops.runtime.op import Op
 from tests.runtime.groups import Cluster, ask

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.contexts import CHUNK, Context
+from swarmops.runtime.context.contexts import CHUNK, Context
 from swarmops.runtime.errors import Conflict, Corrupt, Invalid, NotFound, TooLarge, Unavailable
 from swarmops.runtime.op import Op
 from tests.runtime.server import Server

@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.beating import Beating, SwarmBeat
 from swarmops.runtime.coordinator.duties import NAMES, Pace
 from swarmops.runtime.coordinator.loop import AsyncCoordinator, Coordinator
 from swarmops.runtime.errors import Invalid, SwarmError
 from swarmops.runtime.op import command
+from swarmops.runtime.registry.beating import Beating, SwarmBeat
 from tests.runtime.server import Server
 
 QUICK = Pace(distribute=0.05, resources=0.05, health=0.05, conflicts=0.05, snapshots=0.05)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from swarmops.runtime import Runtime
-from swarmops.runtime.doctor import Finding, examine, family
+from swarmops.runtime.observe.doctor import Finding, examine, family
 from swarmops.runtime.op import command
 from tests.runtime.server import Server
 from tests.runtime.test_cli_redis import swarmops

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarmops.runtime import Runtime, embedded
-from swarmops.runtime.embedded import Embedded, Program
+from swarmops.runtime.client.embedded import Embedded, Program
 from swarmops.runtime.errors import Invalid, Unavailable
 from swarmops.runtime.op import Op
 from tests.conftest import lacking

@@ -12,10 +12,10 @@ import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Invalid
-from swarmops.runtime.events import Event, afollow, follow
+from swarmops.runtime.observe.events import Event, afollow, follow
+from swarmops.runtime.observe.prometheus import prometheus
+from swarmops.runtime.observe.stats import alerts
 from swarmops.runtime.op import Op
-from swarmops.runtime.prometheus import prometheus
-from swarmops.runtime.stats import alerts
 from tests.runtime.server import Server
 
 

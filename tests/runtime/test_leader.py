@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.candidate import AsyncCandidate, Candidate, clock
 from swarmops.runtime.errors import Forbidden, Invalid, Stale
 from swarmops.runtime.op import Op
+from swarmops.runtime.registry.candidate import AsyncCandidate, Candidate, clock
 from tests.runtime.server import Server
 
 PROGRAM = Path(__file__).parent / "programs" / "leads.py"

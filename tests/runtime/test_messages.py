@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.envelope import CHANNELS, SCHEMAS, TYPES, Envelope, from_outside
 from swarmops.runtime.errors import Forbidden, Full, Invalid, NotFound, Refused, TooLarge, Unavailable
-from swarmops.runtime.inbox import AsyncInbox, Inbox
-from swarmops.runtime.message_records import retry_after
+from swarmops.runtime.messages.envelope import CHANNELS, SCHEMAS, TYPES, Envelope, from_outside
+from swarmops.runtime.messages.inbox import AsyncInbox, Inbox
+from swarmops.runtime.messages.records import retry_after
 from swarmops.runtime.op import Op
 from swarmops.runtime.wire import LIMIT
 from tests.runtime.server import Server

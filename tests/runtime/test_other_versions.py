@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmops.runtime import embedded
+from swarmops.runtime.client import embedded
 from tests.conftest import lacking
 from tests.runtime.other_versions import run_on
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Conflict, Illegal, Late, NotFound, Stale
 from swarmops.runtime.op import Op
-from swarmops.runtime.recovery_plan import confidence, plan_for, strategy_for
+from swarmops.runtime.state.recovery_plan import confidence, plan_for, strategy_for
 from tests.runtime.groups import until
 from tests.runtime.server import Server
 

@@ -11,8 +11,8 @@ import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Forbidden, Late, NotFound
-from swarmops.runtime.inbox import AsyncInbox, Inbox
-from swarmops.runtime.requests import DEADLINE, RequestFailed, arequest, request
+from swarmops.runtime.messages.inbox import AsyncInbox, Inbox
+from swarmops.runtime.messages.requests import DEADLINE, RequestFailed, arequest, request
 from tests.runtime.server import Server
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
-from swarmops.runtime.beating import AsyncBeating, Beating, SwarmBeat
 from swarmops.runtime.errors import Exists, Full, Illegal, Invalid, NotFound, Stale, TooLarge
 from swarmops.runtime.op import Op
-from swarmops.runtime.swarms import STATUSES
+from swarmops.runtime.registry.beating import AsyncBeating, Beating, SwarmBeat
+from swarmops.runtime.registry.swarms import STATUSES
 from tests.runtime.server import Server
 
 LEGAL = {

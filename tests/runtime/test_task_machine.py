@@ -20,8 +20,8 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from swarmops.runtime import Runtime
 from swarmops.runtime.errors import Illegal, NotFound
 from swarmops.runtime.op import Op
-from swarmops.runtime.taskrecords import Outcome, TaskSpec
-from swarmops.runtime.workflow_steps import Step, task_id
+from swarmops.runtime.tasks.records import Outcome, TaskSpec
+from swarmops.runtime.tasks.steps import Step, task_id
 from tests.runtime.server import Server
 
 OPEN = ("waiting", "free", "running")  # free: ready, or delayed and soon ready

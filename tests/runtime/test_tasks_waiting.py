@@ -16,7 +16,7 @@ from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Late, NotFound
 from swarmops.runtime.op import Op
 from swarmops.runtime.tasks import Outcome, TaskFailed, TaskSpec
-from swarmops.runtime.wait import SLICE
+from swarmops.runtime.tasks.waiting import SLICE
 from tests.runtime.server import Server
 
 

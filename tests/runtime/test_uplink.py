@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import AsyncRuntime, Runtime
+from swarmops.runtime.context.uplink import AsyncUplink, Uplink
 from swarmops.runtime.errors import NotFound, SwarmError, Unavailable
 from swarmops.runtime.flow import On
 from swarmops.runtime.op import Op
-from swarmops.runtime.taskrecords import Outcome
-from swarmops.runtime.uplink import AsyncUplink, Uplink
+from swarmops.runtime.tasks.records import Outcome
 from tests.runtime.server import Server
 
 

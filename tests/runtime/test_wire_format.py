@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import Runtime
-from swarmops.runtime.taskrecords import Outcome
+from swarmops.runtime.tasks.records import Outcome
 from tests.runtime.server import Server
 
 BASE = "swarm:{q:default}:"

@@ -14,9 +14,9 @@ import pytest
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Exists, Full, Illegal, Invalid, Late, NotFound
 from swarmops.runtime.op import Op
-from swarmops.runtime.taskrecords import Claim, Outcome, TaskFailed
-from swarmops.runtime.workflow_steps import MOST_STEPS, checked, task_id
-from swarmops.runtime.workflows import Step, Workflow
+from swarmops.runtime.tasks.records import Claim, Outcome, TaskFailed
+from swarmops.runtime.tasks.steps import MOST_STEPS, checked, task_id
+from swarmops.runtime.tasks.workflows import Step, Workflow
 from tests.runtime.server import Server
 
 DIAMOND = [Step("top", "k"), Step("left", "k", after=["top"]), Step("right", "k", after=["top"]),

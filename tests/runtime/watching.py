@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from swarmops.runtime import Runtime, scripts
-from swarmops.runtime.cluster import slot_of
+from swarmops.runtime.client.cluster import slot_of
 from swarmops.runtime.op import command
 from tests.runtime.server import Server
 

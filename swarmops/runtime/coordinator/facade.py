@@ -15,22 +15,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from swarmops.runtime.beating import Beating, SwarmBeat
+from swarmops.runtime.client.sync import Runtime
 from swarmops.runtime.coordinator.conflicts import Conflict
 from swarmops.runtime.coordinator.distribution import Given, Submitted
 from swarmops.runtime.coordinator.duties import Pace
 from swarmops.runtime.coordinator.loop import Coordinator
 from swarmops.runtime.coordinator.resources import Share
-from swarmops.runtime.envelope import CONFLICT_VOTE_REQUEST, TASK_ASSIGNMENT, Envelope
 from swarmops.runtime.errors import Illegal, Invalid, NotFound, Stale, SwarmError
 from swarmops.runtime.ids import name, new_id
-from swarmops.runtime.inbox import Inbox
 from swarmops.runtime.messages import Sent
-from swarmops.runtime.recovery import Interrupted, Recovery
+from swarmops.runtime.messages.envelope import CONFLICT_VOTE_REQUEST, TASK_ASSIGNMENT, Envelope
+from swarmops.runtime.messages.inbox import Inbox
+from swarmops.runtime.registry.beating import Beating, SwarmBeat
+from swarmops.runtime.registry.swarms import Swarm
 from swarmops.runtime.settings import Settings
-from swarmops.runtime.state_record import Mark
-from swarmops.runtime.swarms import Swarm
-from swarmops.runtime.sync import Runtime
+from swarmops.runtime.state.record import Mark
+from swarmops.runtime.state.recovery import Interrupted, Recovery
 
 # What the coordinator tells swarms lies in Redis anyway: whoever does not listen for it need not.
 _NEWS = (TASK_ASSIGNMENT, CONFLICT_VOTE_REQUEST, "conflict.resolved", "resource.reclaimed")

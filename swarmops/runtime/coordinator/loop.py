@@ -14,14 +14,14 @@ import contextlib
 import logging
 import threading
 
-from swarmops.runtime.aio import AsyncRuntime
-from swarmops.runtime.candidate import AsyncCandidate, Candidate
+from swarmops.runtime.client.aio import AsyncRuntime
+from swarmops.runtime.client.sync import Runtime
 from swarmops.runtime.coordinator.duties import LOOK, Done, Duties, Pace
 from swarmops.runtime.errors import Stale, SwarmError, Unavailable
 from swarmops.runtime.flow import drive_async, drive_sync
 from swarmops.runtime.ids import name, new_id
+from swarmops.runtime.registry.candidate import AsyncCandidate, Candidate
 from swarmops.runtime.settings import Settings
-from swarmops.runtime.sync import Runtime
 
 AWAY = 0.25  # seconds between looks at a Redis that is away
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from swarmops.runtime.client.sync import Runtime
 from swarmops.runtime.op import command
-from swarmops.runtime.sync import Runtime
 
 
 @contextmanager

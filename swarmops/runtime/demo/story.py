@@ -16,12 +16,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from swarmops.runtime.client.sync import Runtime
 from swarmops.runtime.errors import Stale, SwarmError
-from swarmops.runtime.leader import Leadership
 from swarmops.runtime.op import command
-from swarmops.runtime.sync import Runtime
+from swarmops.runtime.registry.leader import Leadership
 from swarmops.runtime.tasks import TaskSpec
-from swarmops.runtime.workflows import Step
+from swarmops.runtime.tasks.workflows import Step
 
 T = TypeVar("T")
 LEASE = 1.0  # seconds: short, so that a death is seen soon

@@ -12,11 +12,11 @@ from signal import SIGINT, SIGTERM
 from typing import Any
 
 from swarmops.runtime import ids
-from swarmops.runtime.aio import AsyncRuntime
+from swarmops.runtime.client.aio import AsyncRuntime
+from swarmops.runtime.client.sync import Runtime
 from swarmops.runtime.errors import SwarmError
 from swarmops.runtime.op import Op
 from swarmops.runtime.settings import Settings
-from swarmops.runtime.sync import Runtime
 from swarmops.runtime.tasks import Claim, Outcome
 from swarmops.runtime.worker import calls, hooks
 from swarmops.runtime.worker.base import Base, roomy

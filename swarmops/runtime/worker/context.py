@@ -7,8 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from swarmops.runtime.aio import AsyncRuntime
-    from swarmops.runtime.sync import Runtime
+    from swarmops.runtime.client.aio import AsyncRuntime
+    from swarmops.runtime.client.sync import Runtime
     from swarmops.runtime.tasks import Claim
 
 

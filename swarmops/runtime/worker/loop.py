@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from swarmops.runtime.client.sync import Runtime
 from swarmops.runtime.errors import Invalid, SwarmError
 from swarmops.runtime.settings import Settings
-from swarmops.runtime.sync import Runtime
 from swarmops.runtime.worker import hooks
 from swarmops.runtime.worker.base import Base, roomy, signals
 from swarmops.runtime.worker.heart import TICK, Heart

@@ -12,8 +12,8 @@ import sys
 import time
 
 from swarmops.runtime import Runtime
-from swarmops.runtime.candidate import Candidate
 from swarmops.runtime.errors import Illegal, Stale
+from swarmops.runtime.registry.candidate import Candidate
 
 
 def say(*words: object) -> None:

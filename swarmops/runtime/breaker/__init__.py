@@ -1,0 +1,5 @@
+"""Circuit breakers that everybody shares."""
+
+from swarmops.runtime.breaker.room import VERBS, Breaker, Breakers, Limits, Open, Permit
+
+__all__ = ["VERBS", "Breaker", "Breakers", "Limits", "Open", "Permit"]

@@ -1,0 +1,89 @@
+"""What the synchronous and the asyncio inbox have in common: handlers, and what becomes of what they did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from swarmops.runtime.errors import Refused, SwarmError
+from swarmops.runtime.messages.desk import Delivery, Desk, Handler
+from swarmops.runtime.messages.envelope import REQUEST
+from swarmops.runtime.op import Op
+
+OnError = Callable[[Delivery, Exception], None]
+log = logging.getLogger(__name__)
+
+
+def logged(delivery: Delivery, e: Exception) -> None:
+    envelope = delivery.envelope
+    log.warning(
+        "%s: %s %s failed: %s: %s", delivery.address, envelope.type, envelope.id, type(e).__name__, str(e)[:200]
+    )
+
+
+class Receiver:
+    """What both kinds have in common."""
+
+    def __init__(self, desk: Desk, on_error: OnError):
+        self.desk, self._on_error = desk, on_error
+        self.trouble: SwarmError | None = None  # why receiving waits
+
+    def on(self, type: str, handler: Handler, address: str = "") -> Callable[[], None]:
+        """Call `handler(payload, envelope)` for messages of `type` ("*": all), for one address or for all of them.
+
+        The result takes the handler away again. An inbox keeps messages that nobody handles, and gives them up at last.
+        """
+        return self.desk.on(type, handler, address)
+
+    @property
+    def missed(self) -> int:
+        """Messages of channels that were older than a channel keeps when we came to read them."""
+        return self.desk.missed
+
+    def _trouble(self, e: SwarmError) -> None:
+        self.trouble = e
+        self.desk.unheard()
+        log.warning("receiving waits: %s", e)
+
+    def _took(self, address: str, outcome: Any) -> list[Delivery]:
+        """What an inbox gave. One that is broken does not hold up the others."""
+        if isinstance(outcome, Refused):
+            log.warning("%s: %s", address, outcome)
+            self.desk.broken.add(address)
+            return []
+        return self.desk.took(address, *checked([outcome]))
+
+    def _outcome(self, delivery: Delivery, handled: int, answer: Any, errors: list[Exception]) -> list[Op[Any]]:
+        """What the handlers made of a message. The answer to send, if it was a request."""
+        envelope = delivery.envelope
+        if not handled and not delivery.channel:
+            errors = [LookupError(f"nobody handles {envelope.type}")]
+        for e in errors:
+            self._on_error(delivery, e)
+        if envelope.asks and envelope.type == REQUEST and (errors or answer is not None):
+            self.desk.done(delivery)
+            return [self._answer(delivery, answer, errors)]
+        if errors:
+            self.desk.fail(delivery)
+        else:
+            self.desk.done(delivery)
+        return []
+
+    def _answer(self, delivery: Delivery, answer: Any, errors: list[Exception]) -> Op[Any]:
+        room, who = self.desk.room, delivery.address
+        try:
+            if not errors:
+                return room.reply.op(delivery.envelope, answer, sender=who)
+        except SwarmError as e:  # no JSON, or too large
+            errors = [e]
+            self._on_error(delivery, e)
+        why = f"{type(errors[0]).__name__}: {errors[0]}"
+        return room.reply.op(delivery.envelope, error=why[:2000].encode(errors="replace").decode(), sender=who)
+
+
+def checked(found: list[Any]) -> list[Any]:
+    for one in found:
+        if isinstance(one, Exception):
+            raise one
+    return found

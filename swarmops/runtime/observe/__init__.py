@@ -1,0 +1,1 @@
+"""What happened, how much, how fast, and what is wrong. Reads only."""

@@ -1,0 +1,5 @@
+"""State by compare-and-set, snapshots, checkpoints, recovery."""
+
+from swarmops.runtime.state.room import States
+
+__all__ = ["States"]
