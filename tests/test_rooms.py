@@ -21,8 +21,12 @@ MAY = {
     "target": set(),
     # The other half of the house: it knows nothing of provisioning, and provisioning nothing of it.
     "runtime": set(),
-    "gateways": {"runtime"},
-    "workers": {"runtime"},
+    "web": {"runtime"},  # manners of everything of ours that speaks HTTP: tokens, limits, how it starts and ends
+    "gateways": {"runtime", "web"},
+    "workers": {"runtime", "web"},
+    "client": set(),  # what agents elsewhere import: standard library, and websockets where they stay connected
+    # The day-to-day of a fleet: status, logs, start and stop, reconcile.
+    "operate": {"model", "planning", "delivery", "health", "backups", "target"},
     "cli": {
         "model",
         "planning",
@@ -32,8 +36,11 @@ MAY = {
         "lab",
         "target.wire",
         "runtime",
+        "web",
         "gateways",
         "workers",
+        "client",
+        "operate",
     },
 }
 ONLY_HERE = {"fabric": "delivery", "paramiko": "delivery", "invoke": "delivery"}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from swarmops.runtime import Runtime, embedded
+from swarmops.runtime import Runtime
+from swarmops.runtime.client import embedded
 from swarmops.runtime.client.embedded import Embedded, Program
 from swarmops.runtime.errors import Invalid, Unavailable
 from swarmops.runtime.op import Op
