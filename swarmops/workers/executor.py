@@ -61,5 +61,5 @@ class Executor(ABC):
         """Gauges and counters by Prometheus name (labels inside, `npu_infer_ms{device="CPU"}`)."""
         return {}
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of everything."""

@@ -73,12 +73,16 @@ class Traces:
         return found
 
 
-def gone(traces: Traces, within: float = 60) -> None:
-    """For ends that nobody is told of: processes of others dying. Guests may be in the midst of their boot."""
+def wait_for(condition: Callable[[], bool], within: float = 60, left: Callable[[], object] = str) -> None:
+    """For ends that nobody is told of: processes of others dying, in the midst of their boot maybe."""
     deadline = time.monotonic() + within
-    while left := traces.processes():
-        assert time.monotonic() < deadline, f"still running after {within:g} s: {left}"
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come true in {within:g} s {left()}"
         time.sleep(0.02)
+
+
+def gone(traces: Traces) -> None:
+    wait_for(lambda: traces.processes() == [], left=traces.processes)
 
 
 @pytest.fixture
