@@ -1,0 +1,44 @@
+"""Show the logs of services or hosts; -f follows them."""
+
+from __future__ import annotations
+
+import click
+
+from swarmops.cli._project import place_options
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="HOST|ROLE...")
+@place_options
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("-n", "--lines", default=100, show_default=True, metavar="N", help="This many of each host at first.")
+@click.option("--since", default="", metavar="TIME", help="Nothing older, as journalctl reads it: -1h, today.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
+def command(
+    words: tuple[str, ...],
+    inventory: str | None,
+    root: str | None,
+    follow: bool,
+    lines: int,
+    since: str,
+    as_json: bool,
+) -> int:
+    """Show the logs of services: of a role on all its hosts, or of all services of a host, in the order of time.
+
+    Exit code: 3 when a host could not be reached.
+    """
+    from swarmops.cli._operate import chosen_units
+    from swarmops.cli._output import echo, emit_json, one_line, progress
+    from swarmops.operate import logs
+
+    project, units = chosen_units(inventory, root, words)
+    worst = 0
+    for found in logs.read(project, units, lines=lines, since=since, follow=follow):
+        if isinstance(found, logs.Trouble):
+            worst = max(worst, 3 if found.code == 3 else 1)
+            progress(f"{found.host}: {one_line(found.why)}", "red")
+        elif as_json:
+            emit_json(found.as_dict(), line=True)
+        else:
+            echo(one_line(str(found)), "red" if found.priority <= 3 else "")
+    return worst

@@ -1,0 +1,5 @@
+"""Start services of a role or a host."""
+
+from swarmops.cli._operate import control_command
+
+command = control_command("start")

@@ -1,0 +1,73 @@
+"""Which services a role keeps on a host, read from the plan: whatever it starts is what can be stopped and followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from swarmops.model.faults import InputError, closest
+from swarmops.model.project import Project
+from swarmops.planning.plan import Plan, waves
+
+SYSTEMD, SUPERVISOR = "systemd", "supervisor"
+_KINDS = {"systemd": SYSTEMD, "service": SYSTEMD, "supervisorctl": SUPERVISOR}
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One service on one host. manager: systemd, or supervisor where there is no root.
+
+    logs, control: with a supervisor, the folder of its log files and the command that speaks to it.
+    """
+
+    host: str
+    role: str
+    name: str
+    manager: str
+    logs: str = ""
+    control: str = ""
+
+
+def units(plan: Plan) -> list[Unit]:
+    """What the host's roles keep running, in the order in which they start it."""
+    found = []
+    for step in plan.steps:
+        args: Mapping[str, Any] = step["args"]
+        manager = _KINDS.get(step["kind"])
+        if manager and args.get("state") == "started" and not step.get("handler") and not step.get("skip"):
+            names = args["name"] if isinstance(args["name"], list) else [args["name"]]
+            found += [Unit(plan.host, step["role"], str(n).removesuffix(".service"), manager) for n in names]
+    return found
+
+
+def chosen(project: Project, plans: Mapping[str, Plan], words: Iterable[str]) -> list[Unit]:
+    """The units of `words`: roles, units, hosts, groups or Ansible patterns, or `all`; in the order of a deploy.
+
+    A role that is also a group means its own units, not all that runs on those hosts. Raises InputError naming every
+    word that fits nothing.
+    """
+    order = [name for wave in waves(plans) for name in wave]
+    every = [unit for host in order for unit in units(plans[host])]
+    found: list[Unit] = []
+    wrong = []
+    for word in words:
+        mine = every if word == ALL else [u for u in every if word in (u.role, u.name)]
+        mine = mine or _on_hosts(project, every, word)
+        if not mine:
+            wrong.append(word)
+        found += [u for u in mine if u not in found]
+    if wrong:
+        known = {u.role for u in every} | {u.host for u in every} | {ALL}
+        hint = closest(wrong[0], known) or f"roles with services: {', '.join(sorted({u.role for u in every}))}"
+        raise InputError.one(f"no service, role or host '{', '.join(wrong)}' in this inventory", hint=hint)
+    return sorted(found, key=every.index)
+
+
+def _on_hosts(project: Project, every: list[Unit], word: str) -> list[Unit]:
+    try:
+        hosts = {host.name for host in project.inventory.select(word)}
+    except InputError:
+        return []
+    return [u for u in every if u.host in hosts]
