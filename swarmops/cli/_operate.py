@@ -12,21 +12,29 @@ from swarmops.cli._project import json_option, open_project, place_options
 if TYPE_CHECKING:
     from swarmops.model.project import Project
     from swarmops.operate.units import Unit
+    from swarmops.planning.plan import Plan
 
 
 def chosen_units(
     inventory: str | None, root: str | None, words: Iterable[str], tier: str | None = None
 ) -> tuple[Project, list[Unit]]:
     """The project, and the services that `words` name in it. Raises InputError."""
-    from swarmops.model.faults import Faults
     from swarmops.operate.units import chosen
+
+    project, plans = planned(inventory, root, tier)
+    return project, chosen(project, plans, words)
+
+
+def planned(inventory: str | None, root: str | None, tier: str | None = None) -> tuple[Project, dict[str, Plan]]:
+    """The project and the plan of each of its hosts. Raises InputError."""
+    from swarmops.model.faults import Faults
     from swarmops.planning.plan import make_plans
 
     faults = Faults()
     project = open_project(tier, inventory, root)
     plans = make_plans(project, faults=faults)
     faults.stop_if_any()
-    return project, chosen(project, plans, words)
+    return project, plans
 
 
 def control_command(verb: str) -> Callable[..., int]:

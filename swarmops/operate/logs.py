@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from swarmops.model.faults import InputError
 from swarmops.model.project import Project
 from swarmops.operate import remote
 from swarmops.operate.units import SYSTEMD, Unit
+from swarmops.planning.plan import Plan
 
-LATE = datetime.max.replace(tzinfo=UTC)
+COLLECTS = "journal/make the folder for journals"  # the task that only the collector has
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,34 @@ def read(
     yield from sorted(held, key=lambda line: line.at or 0.0)
 
 
-class _Journal:
-    """What journald has, as its JSON."""
+def collected(
+    project: Project, plans: Mapping[str, Plan], hosts: Iterable[str], *, lines: int = 100, since: str = ""
+) -> Iterator[Line | Trouble]:
+    """What the collector has of these hosts (role journal), also of one that is gone. Raises InputError."""
+    where, folder = _collector(plans)
+    words = ["journalctl", "--quiet", "--output=json", "--all", f"--directory={folder}", f"--lines={lines}"]
+    words += [*([f"--since={since}"] if since else []), *(f"_HOSTNAME={name}" for name in hosts)]
+    reader = _Journal(where, named=True)
+    for said in remote.run(project, {where: shlex.join(words)}):
+        if said.code is None and (found := reader.line(said.text)):
+            yield found
+        elif said.code:
+            yield Trouble(where, said.text or reader.last or f"exit code {said.code}", said.code)
 
-    def __init__(self, host: str):
-        self.host, self.last = host, ""
+
+def _collector(plans: Mapping[str, Plan]) -> tuple[str, str]:
+    for name, plan in plans.items():
+        for step in plan.steps:
+            if step["id"] == COLLECTS and not step.get("skip"):
+                return name, str(step["args"]["path"])
+    raise InputError.one("no host collects journals", hint="infrastructure: {journal: all}")
+
+
+class _Journal:
+    """What journald has, as its JSON. named: lines are of the hosts that they name."""
+
+    def __init__(self, host: str, named: bool = False):
+        self.host, self.last, self._named = host, "", named
 
     def script(self, units: list[Unit], lines: int, since: str, follow: bool) -> str:
         words = ["journalctl", "--quiet", "--output=json", "--all", f"--lines={lines}"]
@@ -90,7 +115,9 @@ class _Journal:
         if isinstance(message, list):  # journalctl gives bytes where it is no text
             message = bytes(message).decode("utf-8", "replace")
         unit = str(entry.get("UNIT") or entry.get("_SYSTEMD_UNIT") or "").removesuffix(".service")
-        return Line(self.host, unit, str(message), at, int(entry.get("PRIORITY") or 6))
+        host = str(entry.get("_HOSTNAME", self.host)) if self._named else self.host
+        name = unit or str(entry.get("SYSLOG_IDENTIFIER", ""))
+        return Line(host, name, str(message), at, int(entry.get("PRIORITY") or 6))
 
 
 class _Files:

@@ -39,11 +39,13 @@ def pages(can_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         small.declare(
             {
                 "deployment": {"name": "operate", "tier": "lan"},
-                "infrastructure": {"web": "web"},
+                "infrastructure": {"web": "web", "journal": "all"},
                 "services": {"web": {"port": 8000, "path": "/"}},
             },
             {"web": {n: {"ansible_host": a} for n, a in HOSTS.items()}},
+            journal_collector="web-1",
         )
+        assert small.controller.run("secrets", "init").code == 0
         small.file("roles/web/role.yaml", ROLE)
         yield small
     finally:
@@ -134,8 +136,13 @@ def test_logs_of_all_hosts_in_order_and_followed(deployed: Small) -> None:
     assert child.wait(20) == 130
     until(lambda: deployed.on("web-2", followers) == "0", 20, "its follower ends with it")
 
+    # The collector has it too, and still has it when the host is gone.
+    has = ("logs", "web-2", "--collected", "--since=-10min")
+    until(lambda: "?later" in deployed.controller.run(*has).out, 60, "web-2's journal at the collector")
     deployed.lab.stop(["web-2"])
     try:
+        said = deployed.controller.run(*has)
+        assert said.code == 0 and "web-2 page: " in said.out and "web-1 page: " not in said.out
         said = deployed.controller.run("logs", "web", "-n", "5")
         assert said.code == 3 and "web-2" in said.err and "web-1" in said.out
     finally:
