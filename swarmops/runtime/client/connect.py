@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import redis
 from redis import exceptions as rx
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from swarmops.runtime.errors import BY_CODE, Misconfigured, Refused, SwarmError, Unavailable
 from swarmops.runtime.settings import Settings
@@ -34,9 +38,6 @@ _KINDS = {
 
 def options(settings: Settings, *, timeout: float | None = None) -> dict[str, Any]:
     """Keywords of a redis-py connection."""
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
     found: dict[str, Any] = {
         "username": settings.username or None,
         "password": settings.password or None,
@@ -145,21 +146,19 @@ def check_policy(info: bytes, settings: Settings) -> None:
             )
 
 
-def pool(settings: Settings) -> redis.ConnectionPool:
-    """The pool for one node (settings.kind single or sentinel)."""
-    kwargs = options(settings)
-    kwargs["max_connections"] = settings.connections
+def pool(settings: Settings, library: Any = redis) -> Any:
+    """The pool for one node (settings.kind single or sentinel). library: redis, or redis.asyncio."""
+    part = partial(import_module, package=library.__name__)
+    kwargs = {**options(settings), "max_connections": settings.connections}
+    kwargs["retry"] = part(".retry").Retry(NoBackoff(), 0)
     if settings.kind == "sentinel":
-        from redis.sentinel import Sentinel
-
         ask = {k: v for k, v in kwargs.items() if k.startswith("socket_") or k == "retry"}
         kwargs["ssl"] = settings.tls
-        sentinels = Sentinel(
+        sentinels = part(".sentinel").Sentinel(
             list(settings.nodes), sentinel_kwargs={**ask, "password": settings.sentinel_password or None}, **kwargs
         )
-        found: redis.ConnectionPool = sentinels.master_for(settings.master).connection_pool
-        return found
+        return sentinels.master_for(settings.master).connection_pool
     if settings.unix_socket:
-        return redis.ConnectionPool(connection_class=redis.UnixDomainSocketConnection, **kwargs)
-    connection = redis.SSLConnection if settings.tls else redis.Connection
-    return redis.ConnectionPool(connection_class=connection, host=settings.host, port=settings.port, **kwargs)
+        return library.ConnectionPool(connection_class=library.UnixDomainSocketConnection, **kwargs)
+    connection = library.SSLConnection if settings.tls else library.Connection
+    return library.ConnectionPool(connection_class=connection, host=settings.host, port=settings.port, **kwargs)
