@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from bench_provision.hosts import Hosts
@@ -16,7 +17,7 @@ BIN = Path(sys.executable).parent
 STAGES = ("cold", "no-op", "change", "check")
 
 
-class Tool:
+class Tool(ABC):
     """One tool with its own copy of the workload. `command` gives argv for a stage at a level."""
 
     name = ""
@@ -40,8 +41,9 @@ class Tool:
         keep = {k: os.environ[k] for k in ("PATH", "HOME", "LANG", "PYTHONPATH") if k in os.environ}
         return {**keep, **self.hosts.lab.environment(), "NO_COLOR": "1"}
 
+    @abstractmethod
     def command(self, stage: str, level: int) -> list[str]:
-        raise NotImplementedError
+        """What to run for a stage of the workload."""
 
     def fresh(self) -> None:
         """The hosts are about to be new ones: nothing of earlier runs may help."""
