@@ -34,7 +34,7 @@ class Tool(ABC):
         self.addresses = {g.name: g.address for g in hosts.guests if g.name in names}
         self.prepare()
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
         """Write what the tool needs beside the workload."""
 
     def environment(self) -> dict[str, str]:
@@ -45,11 +45,11 @@ class Tool(ABC):
     def command(self, stage: str, level: int) -> list[str]:
         """What to run for a stage of the workload."""
 
-    def fresh(self) -> None:
+    def fresh(self) -> None:  # noqa: B027 - most have nothing to do
         """The hosts are about to be new ones: nothing of earlier runs may help."""
 
-    def close(self) -> None:
-        pass
+    def close(self) -> None:  # noqa: B027 - most have nothing to do
+        """Let go of everything."""
 
     def _inventory(self, more: str = "ansible_user: root") -> str:
         rows = "".join(f"    {n}: {{ansible_host: {a}}}\n" for n, a in self.addresses.items())
