@@ -49,6 +49,7 @@ def control_command(verb: str) -> Callable[..., int]:
     @json_option
     def command(words: tuple[str, ...], inventory: str | None, root: str | None, as_json: bool) -> int:
         from swarmops.cli._output import echo, emit_json, one_line
+        from swarmops.delivery.local import rootless, shut_down
         from swarmops.operate.control import control
 
         project, units = chosen_units(inventory, root, words)
@@ -59,6 +60,8 @@ def control_command(verb: str) -> Callable[..., int]:
                 echo(line, "red" if done.code else "")
             unit = done.unit
             rows.append({"host": unit.host, "role": unit.role, "unit": unit.name, "text": done.text, "code": done.code})
+        if verb == "stop" and "all" in words and rootless(project):
+            shut_down(project)
         if as_json:
             emit_json({"verb": verb, "services": rows})
         codes = [row["code"] for row in rows]

@@ -1,16 +1,19 @@
-"""Start, stop and restart services, host by host in the order of a deploy, and look whether it is so."""
+"""Start, stop and restart services, host by host in the order of a deploy, by the kinds that a deploy uses."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from swarmops.delivery import records
+from swarmops.delivery.access import access_to
+from swarmops.delivery.fleet import Fleet
 from swarmops.model.project import Project
-from swarmops.operate import remote
-from swarmops.operate.units import SYSTEMD, Unit
+from swarmops.operate.units import Unit
 
-VERBS = {"start": "started", "stop": "stopped", "restart": "restarted"}
+STATES = {"start": "started", "stop": "stopped", "restart": "restarted"}
+FINE = ("ok", "changed")
 
 
 @dataclass(frozen=True)
@@ -24,34 +27,42 @@ class Done:
 
 def control(project: Project, verb: str, wanted: Sequence[Unit]) -> Iterator[Done]:
     """Start, stop or restart these; what starts last stops first. Hosts one after the other, so that a role with
-    several hosts is never away as a whole."""
+    several hosts is never away as a whole. Raises InputError."""
     order = list(reversed(wanted)) if verb == "stop" else list(wanted)
-    for host in dict.fromkeys(u.host for u in order):
-        yield from _on_host(project, verb, [u for u in order if u.host == host])
+    hosts = dict.fromkeys(u.host for u in order)
+    accesses = [access_to(project.inventory.hosts[name], project.store) for name in hosts]
+    fleet = Fleet(accesses, project.state / "known_hosts")
+    try:
+        for host in hosts:
+            yield from _on_host(project, fleet, verb, [u for u in order if u.host == host])
+    finally:
+        fleet.close()
 
 
-def _on_host(project: Project, verb: str, units: list[Unit]) -> Iterator[Done]:
-    script = "; ".join(_script(verb, unit) for unit in units)
-    told: dict[str, tuple[int, str]] = {}
-    for said in remote.run(project, {units[0].host: script}):
-        if said.code == 3 and not told:
-            yield from (Done(unit, said.text, 3) for unit in units)
-            return
-        mark, _, rest = said.text.partition(" ")
-        number, _, text = rest.partition(" ")
-        if mark.startswith("unit:") and number.isdigit():
-            told[mark[5:]] = (int(number), text)
-    for unit in units:
-        code, text = told.get(unit.name, (1, "the host did not say how it went"))
-        yield Done(unit, VERBS[verb] if code == 0 else text or f"exit code {code}", min(code, 1))
+def _on_host(project: Project, fleet: Fleet, verb: str, units: list[Unit]) -> Iterator[Done]:
+    host = units[0].host
+    envelope: dict[str, Any] = {
+        "mode": "apply",
+        "machine": records.machines(project.state).get(host),
+        "owner": f"{project.name}/{project.tier}",
+        "needs": {},
+        "steps": [_step(verb, unit) for unit in units],
+    }
+    left = dict(enumerate(units))
+    for _, event in fleet.run({host: envelope}):
+        if event["e"] == "step" and event["i"] in left:
+            unit = left.pop(event["i"])
+            well = event["s"] in FINE
+            text = STATES[verb] if event["s"] == "changed" else f"was {STATES[verb]} already"
+            yield Done(unit, text if well else str(event.get("why") or event["s"]), 0 if well else 1)
+        elif event["e"] == "end":
+            why, gone = str(event.get("reason") or "it was not looked at"), event["status"] == "unreachable"
+            yield from (Done(unit, why, 3 if gone else 1) for unit in left.values())
 
 
-def _script(verb: str, unit: Unit) -> str:
-    """A script that says `unit:NAME CODE WORDS`; words are the last line of what the service manager said."""
-    name = shlex.quote(unit.name)
-    manager = "systemctl" if unit.manager == SYSTEMD else unit.control
-    lines = [f"w=$({manager} {verb} {name} 2>&1); c=$?"]
-    if verb != "stop" and unit.manager == SYSTEMD:  # a service without a readiness message may have ended by now
-        lines.append(f'if [ $c = 0 ] && ! systemctl is-active -q {name}; then c=1; w="it ended at once"; fi')
-    lines.append(f"""printf 'unit:%s %s %s\\n' {name} "$c" "$(printf %s "$w" | tail -n 1)\"""")
-    return "; ".join(lines)
+def _step(verb: str, unit: Unit) -> dict[str, Any]:
+    args = {**unit.task["args"], "state": STATES[verb]}
+    if "enabled" in args:  # whether it starts at boot is the deploy's affair
+        args["enabled"] = None
+    step = {"id": f"{unit.role}/{verb} {unit.name}", "role": f"{unit.role}/{unit.name}", "name": f"{verb} {unit.name}"}
+    return {**step, "kind": unit.task["kind"], "args": args, "tags": []}

@@ -126,7 +126,7 @@ class _Files:
     def __init__(self, host: str, units: list[Unit]):
         self.host, self.last = host, ""
         self._now = units[0].name
-        self._files = {f"{u.logs}/{u.name}.log": u.name for u in units}
+        self._files = {u.log_file: u.name for u in units}
 
     def script(self, units: list[Unit], lines: int, since: str, follow: bool) -> str:
         return shlex.join(["tail", "-v", "-n", str(lines), *(["-F"] if follow else []), *self._files])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from swarmops.model.faults import InputError, closest
@@ -19,15 +20,20 @@ ALL = "all"
 class Unit:
     """One service on one host. manager: systemd, or supervisor where there is no root.
 
-    logs, control: with a supervisor, the folder of its log files and the command that speaks to it.
+    task: the kind and arguments by which a deploy keeps it running.
     """
 
     host: str
     role: str
     name: str
     manager: str
-    logs: str = ""
-    control: str = ""
+    task: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def log_file(self) -> str:
+        """Where a supervisor keeps what the program says."""
+        state = PurePosixPath(self.task["args"]["config"]).parent.parent
+        return str(state / "logs" / f"{self.name}.log")
 
 
 def units(plan: Plan) -> list[Unit]:
@@ -37,8 +43,9 @@ def units(plan: Plan) -> list[Unit]:
         args: Mapping[str, Any] = step["args"]
         manager = _KINDS.get(step["kind"])
         if manager and args.get("state") == "started" and not step.get("handler") and not step.get("skip"):
-            names = args["name"] if isinstance(args["name"], list) else [args["name"]]
-            found += [Unit(plan.host, step["role"], str(n).removesuffix(".service"), manager) for n in names]
+            for name in args["name"] if isinstance(args["name"], list) else [args["name"]]:
+                task = {"kind": step["kind"], "args": {**args, "name": name}}
+                found.append(Unit(plan.host, step["role"], str(name).removesuffix(".service"), manager, task))
     return found
 
 
