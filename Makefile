@@ -1,9 +1,15 @@
-# The two commands: `make demo` shows the whole story, `make test` proves it. Both set up what they need.
-.PHONY: demo test lint unit infra bench bench-runtime clean
+# The two commands: `make demo` shows the whole story on this machine, `make test` proves it. Both set up what they need.
+# `make demo ONCE=1` ends by itself; `make demo-lab` is the story on six real hosts, which are booted here (root).
+.PHONY: demo demo-lab test lint unit infra bench bench-runtime clean
 
 demo:
+	@echo "setting up what the demo needs (once)"
 	@scripts/setup.sh demo
-	@scripts/demo.sh
+	@ONCE=$(ONCE) scripts/demo.sh
+
+demo-lab:
+	@scripts/setup.sh lab
+	@scripts/demo-lab.sh
 
 test: lint
 	@scripts/setup.sh test

@@ -32,6 +32,7 @@ def vars(context):
         "redis_host": redis["host"] if redis else "",
         "redis_port": redis["port"] if redis else 6379,
         "redis_tls": bool(redis and redis["tls"]),
+        "runtime": runtime(own, redis) if redis else {},
         "password_changes": bool(redis and context.store.previous("redis.app")),
         **(certificates(context, own) if redis and redis["tls"] else {}),
     }
@@ -55,6 +56,30 @@ def connection(own, redis):
             }
         )
     return found
+
+
+def runtime(own, redis):
+    """runtime.json, as programs of the runtime read it. Files are named by where they lie beside it."""
+    patience = own["performance"]
+    host = f"[{redis['host']}]" if ":" in redis["host"] else redis["host"]
+    found = {
+        "url": f"{'rediss' if redis['tls'] else 'redis'}://{own['redis_user']}@{host}:{redis['port']}/0",
+        "password_file": beside(own, own["password_file"]),
+        "namespace": own["namespace"],
+        "connect_timeout": patience["redis_connection_timeout"],
+        "timeout": patience["redis_operation_timeout"],
+        "heartbeat": patience["heartbeat_interval"],
+    }
+    if redis["tls"]:
+        names = {"ca": "ca.crt", "cert": "client.crt", "key": "client.key"}
+        found |= {key: beside(own, f"{own['tls_folder']}/{name}") for key, name in names.items()}
+    return found
+
+
+def beside(own, path):
+    """A file's name where it lies beside runtime.json, else its whole path."""
+    folder, _, name = str(path).rpartition("/")
+    return name if folder == str(own["runtime_file"]).rpartition("/")[0] else str(path)
 
 
 def certificates(context, own):
@@ -105,7 +130,7 @@ def let_in(context):
     if "redis" in context.host.roles:
         return True
     mine = set(context.host.addresses.values())
-    sources = {s.split("/")[0] for o in context.openings if o["role"] == "redis" for s in o["sources"]}
+    sources = {s.split("/")[0] for o in context.openings_of("redis") for s in o["sources"]}
     return bool(sources & (mine | {"any"}))
 
 

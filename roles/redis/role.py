@@ -34,7 +34,29 @@ def vars(context):
         "mesh_unit": "swarmops-wg0.service" if mesh else "",
         "hashes": {user: " ".join(hashed(p) for p in both) for user, both in passwords.items()},
         "health_passwords": passwords["health"],
+        **(here(context) if own["rootless"] else {"reads_apart": True, "knows_vectors": False}),
         **(certificates(context, own) if own["tls"] else {}),
+    }
+
+
+def here(context):
+    """Without root: the server that this machine has. Redis before 7.0 knows no rights to read alone."""
+    from swarmops.runtime.client.embedded import find
+    from swarmops.runtime.errors import Invalid
+
+    try:
+        found = find()
+    except Invalid as e:
+        raise ValueError(str(e)) from None
+    if found.note:
+        context.note(f"Redis {found.version} {found.note}")
+    own = context.vars
+    return {
+        "argv": [found.path, f"{own['folder']}/redis.conf"],
+        "environment": {},
+        "drain": 30,
+        "reads_apart": int(found.version.split(".")[0]) >= 7,
+        "knows_vectors": int(found.version.split(".")[0]) >= 8,
     }
 
 

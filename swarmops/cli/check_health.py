@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from swarmops.cli._project import limit_option, open_project, project_options
+from swarmops.cli._publish import publish_option
 
 if TYPE_CHECKING:
     from swarmops.health.verdict import Result, State, Verdict
@@ -42,6 +43,7 @@ COLOURS = ("green", "yellow", "red", "cyan")  # by state
     help="Seconds for one look at everything.",
 )
 @click.option("--out", metavar="FILE", help="Write to this file, whole or not at all, instead of stdout.")
+@publish_option
 @click.option("-v", "--verbose", is_flag=True, help="Show checks that are OK too.")
 def command(
     tier: str | None,
@@ -55,6 +57,7 @@ def command(
     watch: float | None,
     deadline: float,
     out: str | None,
+    publish: str | None,
     verbose: bool,
 ) -> int:
     """Look at every host of TIER at once, from here and on the host itself.
@@ -81,10 +84,18 @@ def command(
             on_result=_line if format_ == "jsonl" and not out else None,
         )
         _tell(verdict, format_, out, verbose, again=watch is not None)
+        told = not publish or _publish(project, publish, verdict)
         if watch is None:
-            return int(verdict.state)
+            return int(verdict.state) or (0 if told else 3)
         time.sleep(max(0.0, watch - (time.monotonic() - began)))
         began = time.monotonic()
+
+
+def _publish(project: Project, url: str, verdict: Verdict) -> bool:
+    from swarmops.cli._publish import publish
+    from swarmops.health.formats.json import document
+
+    return publish(project, url, "/api/fleet", document(verdict))
 
 
 def _services(project: Project) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from swarmops.cli._project import json_option, limit_option, open_project, project_options
+from swarmops.cli._publish import publish_option
 
 if TYPE_CHECKING:
     from swarmops.model.project import Project
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--max-size", default=100.0, show_default=True, metavar="GIB", help="Most that one host may send.")
 @click.option("-f", "--forks", default=25, show_default=True, metavar="N", help="Hosts at a time.")
+@publish_option
 @json_option
 def command(
     tier: str | None,
@@ -37,6 +39,7 @@ def command(
     recipients: tuple[str, ...],
     max_size: float,
     forks: int,
+    publish: str | None,
     as_json: bool,
 ) -> int:
     """Fetch the backups of TIER into a new set, DIR/TIER/TIMESTAMP. Its manifest is written last.
@@ -66,7 +69,14 @@ def command(
         progress(plain(str(e)), "red")
         return 1
     _tell(outcome, as_json)
-    return 0 if outcome.manifest["complete"] else 1
+    told = not publish or _publish(project, publish, folder_of(project, to))
+    return 0 if outcome.manifest["complete"] and told else 1
+
+
+def _publish(project: Project, url: str, to: Path) -> bool:
+    from swarmops.cli._publish import newest_backups, publish
+
+    return publish(project, url, "/api/backups", {"sets": newest_backups(to, project.tier)})
 
 
 def _must_be_on(project: Project) -> None:

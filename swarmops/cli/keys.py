@@ -21,7 +21,8 @@ def command() -> None:
 def _accesses(project: Project, limit: str | None) -> list[Access]:
     from swarmops.delivery.access import access_to
 
-    return [access_to(h, project.store) for h in project.inventory.select(limit)]
+    ways = [access_to(h, project.store) for h in project.inventory.select(limit)]
+    return [way for way in ways if not way.local]  # nothing to log in to
 
 
 @command.command()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from swarmops.cli._project import project_options
+from swarmops.cli._publish import publish_option
 
 
 @click.command()
@@ -22,6 +23,7 @@ from swarmops.cli._project import project_options
 )
 @click.option("--watch-only", is_flag=True, help="Restart nothing.")
 @click.option("--once", is_flag=True, help="One round.")
+@publish_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
 def command(
     tier: str | None,
@@ -32,6 +34,7 @@ def command(
     cooldown: float,
     watch_only: bool,
     once: bool,
+    publish: str | None,
     as_json: bool,
 ) -> int:
     """Look at every node of TIER again and again, keep its state, and restart services that fail.
@@ -43,7 +46,9 @@ def command(
     import time
 
     from swarmops.cli._operate import chosen_units
+    from swarmops.cli._publish import publish as tell
     from swarmops.health import collect
+    from swarmops.health.formats.json import document
     from swarmops.model.faults import Faults
     from swarmops.operate.nodes import BY_HAND, Book
     from swarmops.operate.reconcile import Policy, Reconciler
@@ -57,6 +62,8 @@ def command(
         names = set(watched(project, Book(project.state)))
         found = [t for t in targets if t.name in names]
         verdict = collect.look(found, project.state / "known_hosts", services=services_of(project))
+        if publish:
+            tell(project, publish, "/api/fleet", document(verdict))
         for record in rounds.round(verdict):
             _say(record, as_json, once)
         if once:

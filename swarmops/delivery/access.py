@@ -8,12 +8,14 @@ import io
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from swarmops.model import local
 from swarmops.model.faults import InputError, Mark
 from swarmops.model.inventory import Host
 from swarmops.model.secrets import Secret, Store, UnknownSecret
@@ -46,12 +48,19 @@ class Access:
     proxy_command: str | None = None
     python: str = "python3"
     become: bool = False
+    local: bool = False  # this machine: nothing to log in to
+    state: str = ""  # where the host keeps what it remembers of us; "" is its own default
     password: Secret | None = field(default=None, repr=False)
 
     @property
     def where(self) -> str:
+        if self.local:
+            return HERE
         user = f"{self.hop.user}@" if self.hop.user else ""
         return f"{user}{self.hop.place}"
+
+
+HERE = "this machine"
 
 
 @cache
@@ -97,6 +106,8 @@ def _lines(path: Path, base: Path, depth: int = 0) -> Iterator[str]:
 
 def access_to(host: Host, store: Store | None = None) -> Access:
     """The way to `host`. Connection variables win over ssh_config, as in Ansible. Raises InputError."""
+    if local.is_local(host):
+        return _here(host, store)
     from paramiko.ssh_exception import ConfigParseError
 
     try:
@@ -105,6 +116,26 @@ def access_to(host: Host, store: Store | None = None) -> Access:
         raise InputError.one(e.sentence, path=f"{host.name}.ansible_become_password", hint=e.hint) from None
     except (ValueError, ConfigParseError) as e:
         raise InputError.one(f"its connection variables: {e}", path=host.name) from None
+
+
+def _here(host: Host, store: Store | None) -> Access:
+    """The way to this machine. Root by sudo where the inventory says so, as on any host. Raises InputError."""
+    v = host.vars
+    python = str(v.get("ansible_python_interpreter") or sys.executable)
+    try:
+        password = _secret(v.get("ansible_become_password") or v.get("ansible_become_pass"), store)
+    except UnknownSecret as e:
+        raise InputError.one(e.sentence, path=f"{host.name}.ansible_become_password", hint=e.hint) from None
+    rootless = local.is_rootless(host)
+    return Access(
+        name=host.name,
+        hop=Hop(HERE),
+        python=shlex.join([sys.executable] if python in DISCOVERED else shlex.split(python)),
+        become=not rootless and os.geteuid() != 0,
+        local=True,
+        state=local.engine_state(store.deployment if store else local.UNNAMED) if rootless else "",
+        password=password,
+    )
 
 
 def _access_to(host: Host, store: Store | None) -> Access:
@@ -124,14 +155,9 @@ def _access_to(host: Host, store: Store | None) -> Access:
         jumps=_jumps(jump, ()),
         proxy_command=None if proxy.lower() == "none" else proxy,
         python="python3" if python in DISCOVERED else shlex.join(shlex.split(python)),
-        become=_truth(v.get("ansible_become", False)) and hop.user != "root",
+        become=local.truth(v.get("ansible_become", False)) and hop.user != "root",
         password=_secret(secret, store),
     )
-
-
-def _truth(value: Any) -> bool:
-    """As Ansible reads it: an INI inventory gives text."""
-    return value.strip().lower() in ("y", "yes", "on", "1", "true", "t") if isinstance(value, str) else bool(value)
 
 
 def _expand(command: str, address: str, hop: Hop) -> str:

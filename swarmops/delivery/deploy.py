@@ -13,9 +13,10 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from swarmops.delivery import records
+from swarmops.delivery import local, records, release
 from swarmops.delivery.access import access_to
 from swarmops.delivery.fleet import FORKS, Fleet
 from swarmops.delivery.hardware import shortfalls
@@ -63,9 +64,11 @@ class Deploy:
         self.stopped = False
         self.begun: set[str] = set()  # hosts on which something may have been changed
         self._asked: set[str] = set()
+        self._files: release.Files = {}
         faults = Faults() if faults is None else faults
         declared.check(project, faults)
         self.plans = self._plan(faults)
+        local.check_ports(project, self.plans)
 
     def _plan(self, faults: Faults) -> dict[str, Plan]:
         o = self.options
@@ -79,6 +82,7 @@ class Deploy:
                 raise InputError.one(f"none of {limit} failed in its last deploy", hint=f"failed: {', '.join(failed)}")
             limit = ":".join(n for n in failed if n in chosen)
         plans = make_plans(self.project, limit=limit, tags=o.tags or None, extra=o.extra, faults=faults)
+        release.check(plans, faults)
         faults.stop_if_any()
         return plans
 
@@ -90,8 +94,13 @@ class Deploy:
         known = self.project.state / "known_hosts"
         self.fleet = Fleet(accesses, known, forks=o.forks, connect_timeout=o.connect_timeout)
         yield {"type": "start", "hosts": list(self.plans), "check": o.check, "run": self.fleet.run_id}
+        if not o.check:
+            records.begin_deploy(self.project.state, self.plans)
+        for name, plan in self.plans.items():
+            yield from ({"type": "note", "host": name, "text": text} for text in plan.notes)
         try:
             yield from self._first_keys()
+            yield from self._releases()
             if not self.stopped:
                 yield from self._waves()
         finally:  # also when the user has interrupted it
@@ -99,6 +108,7 @@ class Deploy:
             if not o.check:
                 bad = set(self._failed()) & (self.begun | set(self.ends))
                 records.remember_failed(self.project.state, [n for n in self.plans if n in bad], self.begun | bad)
+                records.end_deploy(self.project.state, self.begun - bad, self.begun & bad)
         yield {
             "type": "recap",
             "hosts": self.counts,
@@ -153,6 +163,19 @@ class Deploy:
             for name in list(self.counts):
                 self.counts[name] = dict.fromkeys(COUNTED, 0)
 
+    def _releases(self) -> Iterator[Record]:
+        """Choose the wheels of all releases. Hosts whose Python is not known are asked for it first."""
+        assert self.fleet is not None
+        for name, event in release.ask(self.fleet, self.plans, self.project.state):
+            self.execs[name] = self.execs.get(name, 0) + 1
+            if event["status"] != "done":
+                yield self._end(name, event)
+        state = self.project.state
+        pythons = records.pythons(state)
+        for text in release.lacking(self.plans, pythons, state):
+            yield {"type": "note", "host": "", "text": text}
+        self._files = release.fill(self.plans, pythons, state)
+
     def decide(self, go: bool) -> None:
         """The user's word after an `asked` record: apply what was shown, or stop here."""
         assert self.fleet is not None
@@ -182,8 +205,10 @@ class Deploy:
             }
             for name, plan in plans.items()
         }
-        contents = {name: plan.contents for name, plan in plans.items()}
+        contents: dict[str, dict[str, bytes | Path]]
+        contents = {name: {**plan.contents, **self._files.get(name, {})} for name, plan in plans.items()}
         met: dict[str, str] = {}
+        pythons: dict[str, Record] = {}
         waiting, askers = set(plans), 0
         self._asked = set(plans)
         self.begun |= set() if o.ask or o.check else set(plans)
@@ -193,7 +218,7 @@ class Deploy:
         try:
             for name, event in self.fleet.run(envelopes, contents):
                 if event["e"] == "hello":
-                    met[name] = event["machine"]
+                    met[name], pythons[name] = event["machine"], event
                 if event["e"] in ("asked", "end"):
                     waiting.discard(name)
                     askers += event["e"] == "asked"
@@ -202,6 +227,7 @@ class Deploy:
                     yield {"type": "asked", "would": sum(c["would"] for c in self.counts.values())}
         finally:
             records.remember_machines(self.project.state, met, replace=o.adopt)
+            records.remember_pythons(self.project.state, pythons)
 
     def _record(self, name: str, plan: Plan, event: Record) -> Iterator[Record]:
         kind = event["e"]

@@ -89,13 +89,23 @@ def _hardware(e: Event) -> bool:
     return all(type(e.get(k, 0)) is int for k in ("cores", "memory_mb"))
 
 
+def _hello(e: Event, envelope: Mapping[str, Any]) -> bool:
+    texts = [e.get(k, "") for k in ("machine", "python", "arch", "libc")]
+    return all(isinstance(t, str) and len(t) <= 64 for t in texts) and "machine" in e and _hardware(e)
+
+
+def _facts(e: Event, envelope: Mapping[str, Any]) -> bool:
+    return isinstance(e.get("facts"), dict) and _flat(e, 2)
+
+
 _SHAPES = {
     "step": _step,
     "bytes": _bytes,
     "need": _need,
     "confirm": _confirm,
     "done": _done,
-    "hello": lambda e, _: _texts(e, "machine") and len(e.get("machine", "x" * 65)) <= 64 and _hardware(e),
+    "hello": _hello,
+    "facts": _facts,
     "asked": lambda e, envelope: bool(envelope.get("ask")),
     "note": lambda e, _: isinstance(e.get("text"), str),
     "stranger": lambda e, _: isinstance(e.get("why"), str),

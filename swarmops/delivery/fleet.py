@@ -45,7 +45,7 @@ class Fleet:
     def run(
         self,
         envelopes: Mapping[str, Mapping[str, Any]],
-        contents: Mapping[str, Mapping[str, bytes]] | None = None,
+        contents: Mapping[str, Mapping[str, bytes | Path]] | None = None,
         deadline: float | None = None,
     ) -> Iterator[tuple[str, Event]]:
         """Play one envelope on each host named; yield (host, event) as events come.
@@ -81,7 +81,7 @@ class Fleet:
         self,
         name: str,
         envelope: Mapping[str, Any],
-        contents: Mapping[str, bytes],
+        contents: Mapping[str, bytes | Path],
         run: _Run,
     ) -> None:
         refused: list[Event] = []
@@ -95,6 +95,8 @@ class Fleet:
                 return
             began = time.monotonic()
             sent = {"host": name, "by": whoami(), "run": self.run_id, **envelope}
+            if state := self._transports[name].access.state:
+                sent["state"] = state
             try:
                 session = Session(self._transports[name], sent, contents, say, self.answer)
                 end = session.play()

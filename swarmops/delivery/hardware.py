@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from swarmops.model.inventory import Host
+from swarmops.model.local import is_rootless
 from swarmops.model.project import Project
 
 ROOM = 0.9  # of the declared memory: firmware and kernel keep some for themselves
@@ -16,7 +17,9 @@ def shortfalls(project: Project, host: Host, has: Mapping[str, Any]) -> list[str
 
     `has` is what the host said of itself: cores, memory_mb, gpu, npu (whether there is a device of that kind).
     """
-    said = []
+    said: list[str] = []
+    if is_rootless(host):  # what is declared is meant for six machines, and this is somebody's own
+        return said
     for name, declared in project.distributed.section("hardware").items():
         if name not in host.groups and name != host.name:
             continue

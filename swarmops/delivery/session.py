@@ -9,6 +9,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from swarmops.delivery import events, ship
@@ -22,6 +23,7 @@ PATIENCE = 2 * 3600.0  # seconds of nothing but signs of life, beyond the longes
 MAX_LINE = 4 << 20  # bytes; a line beyond it is not of our engine
 MAX_NOISE = 16 << 20  # bytes of lines that are none of ours
 MAX_EVENTS = 10_000  # events, beyond some for each step
+BURST = 64  # sends of 32 KiB, then we listen again
 PROMPT = "swarmops-sudo:"
 
 
@@ -36,7 +38,7 @@ class Session:
         self,
         transport: Transport,
         envelope: Mapping[str, Any],
-        contents: Mapping[str, bytes],
+        contents: Mapping[str, bytes | Path],
         say: Callable[[Event], None],
         answer: Answer,
     ):
@@ -46,6 +48,7 @@ class Session:
         self.done: dict[str, Any] | None = None
         self._stuck = False  # the host takes nothing more for now
         self._buffer, self._stderr, self._out = bytearray(), bytearray(), bytearray()
+        self._files = ship.Pieces()
         self._noise = self._events = 0
         self._began = self._beat_sent = self._heard = self._moved = time.monotonic()
         self._over = threading.Event()
@@ -70,13 +73,14 @@ class Session:
             return {"status": "lost", "reason": f"the connection broke: {e}"}
         finally:
             self._over.set()
+            self._files.clear()
 
     def _start(self) -> None:
         access = self.transport.access
         secret = access.password if access.become else None
         writes = self.envelope.get("mode") in ("apply", "backup")
         prompt = PROMPT if secret is not None else ""
-        self.channel = self.transport.channel(ship.command(access.python, access.become, prompt, writes))
+        self.channel = self.transport.channel(ship.command(access.python, access.become, prompt, writes, access.state))
         self._began = self._heard = self._beat_sent = self._moved = time.monotonic()  # the login may have taken long
         if secret is not None:
             self._log_in(secret.open())
@@ -111,19 +115,24 @@ class Session:
 
     def _pump(self) -> None:
         """Send as much as the host takes now. What it does not take waits, so that we go on listening."""
-        while self._out and self.channel.send_ready():
+        for _ in range(BURST):
+            self._out += b"" if self._out else self._files.next()
+            if not (self._out and self.channel.send_ready()):
+                break
             try:
                 sent = self.channel.send(bytes(self._out[:32768]))
             except OSError:
                 sent = 0
             if not sent:
                 self._out.clear()  # it has ended; reading tells more than this does
+                self._files.clear()
                 return
             del self._out[:sent]
             self._beat_sent = time.monotonic()
             if self._stuck:  # it takes more only because it has read what it had
                 self._heard = self._beat_sent
             self._stuck = False
+        self._out += b"" if self._out else self._files.next()
         self._stuck = bool(self._out)
 
     def keep_alive(self) -> None:
@@ -233,8 +242,11 @@ class Session:
             event["data"] = self._raw(event["n"])
         if kind == "need":
             for sha in event["contents"]:
-                if sha in self.contents:
-                    self._send(ship.content_frame(sha, self.contents[sha]))
+                content = self.contents.get(sha)
+                if isinstance(content, Path):
+                    self._files.add(sha, content)
+                elif content is not None:
+                    self._send(ship.content_frame(sha, content))
         elif kind == "confirm":
             threading.Thread(target=self._confirm, args=(event["token"], event["within"]), daemon=True).start()
         elif kind == "done":

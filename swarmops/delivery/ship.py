@@ -9,14 +9,16 @@ import os
 import shlex
 import threading
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from struct import pack
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from swarmops.target import wire
 
 TARGET = Path(wire.__file__).parent
+PIECE = 1 << 18  # bytes of a file that are in memory at once
 
 # Runs on the host before anything of ours is there. It says whether the host has this engine (kept by an earlier
 # deploy), reads the envelope, reads the engine where it is lacking, and hands over. The envelope is sent without
@@ -28,7 +30,8 @@ h='%(id)s'
 n=chr(10).encode()
 w=n+b'%(sentinel)s '
 if sys.version_info<(3,9):os.write(1,w+('old %%d.%%d'%%sys.version_info[:2]).encode()+n);sys.exit(96)
-d=('/var/lib/swarmops' if os.geteuid()==0 else os.path.expanduser('~/.local/state/swarmops'))+'/engine/'+h
+d='/var/lib/swarmops' if os.geteuid()==0 else os.path.expanduser('~/.local/state/swarmops')
+d=(bytes.fromhex('%(state)s').decode() or d)+'/engine/'+h
 k=os.path.isdir(d)
 os.write(1,w+(b'have' if k else b'need')+n)
 r=sys.stdin.buffer
@@ -71,12 +74,15 @@ def bundle() -> tuple[str, bytes]:
     for folder, _, names in os.walk(TARGET):
         inside = Path(folder).relative_to(TARGET.parent.parent).as_posix()
         members += [(f"{inside}/{n}", Path(folder, n).read_bytes()) for n in names if n.endswith(".py")]
-    data = _zip(sorted(members))
+    data = stored_zip(sorted(members))
     return hashlib.sha256(data).hexdigest(), data
 
 
-def _zip(members: list[tuple[str, bytes]]) -> bytes:
-    """A zip of these files, not compressed: made in each run for its sha256, in a fifth of zipfile's time."""
+def stored_zip(members: list[tuple[str, bytes]]) -> bytes:
+    """A zip of these files, not compressed: made in each run for its sha256, in a fifth of zipfile's time.
+
+    The same files give the same bytes on every machine, which no compressor promises.
+    """
     files, index = bytearray(), bytearray()
     for name, data in members:
         size = len(data)
@@ -95,13 +101,14 @@ def engine_frame() -> bytes:
     return wire.frame(zlib.compress(bundle()[1], 6))
 
 
-def command(python: str, become: bool, prompt: str = "", writes: bool = True) -> str:
+def command(python: str, become: bool, prompt: str = "", writes: bool = True, state: str = "") -> str:
     """The one command line that is executed on a host. Holds nothing of the plan and no secret.
 
     It is one line in quotes that sh, csh and fish read alike, whichever the login shell is. `prompt` is what sudo says
-    when it wants a password ("" forbids it to ask); without `writes` Python leaves no compiled files behind.
+    when it wants a password ("" forbids it to ask); without `writes` Python leaves no compiled files behind. `state`
+    is where the host keeps what it remembers, when not in its usual place.
     """
-    program = BOOTSTRAP % {"id": bundle()[0], "sentinel": wire.SENTINEL}
+    program = BOOTSTRAP % {"id": bundle()[0], "sentinel": wire.SENTINEL, "state": os.fsencode(state).hex()}
     flags = "-I -S" if writes else "-I -S -B"
     one_line = 'exec("' + program.replace("\n", "\\n") + '")'
     run = f"{shlex.join(shlex.split(python))} {flags} -c {shlex.quote(one_line)}"
@@ -122,6 +129,36 @@ def content_frame(sha: str, data: bytes) -> bytes:
 
 def word_frame(word: str) -> bytes:
     return wire.frame(b"w" + word.encode())
+
+
+class Pieces:
+    """Files that a host has asked for, in pieces that are read only as fast as it takes them."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[str, Path]] = deque()
+        self._file: BinaryIO | None = None
+
+    def add(self, sha: str, path: Path) -> None:
+        self._waiting.append((sha, path))
+
+    def next(self) -> bytes:
+        """The next frame, b"" when all is sent. Raises OSError for a file that cannot be read."""
+        if not self._waiting:
+            return b""
+        sha, path = self._waiting[0]
+        self._file = self._file or path.open("rb")
+        data = self._file.read(PIECE)
+        if not data:
+            self._file.close()
+            self._file = None
+            self._waiting.popleft()
+        return wire.frame(b"p" + sha.encode() + data)
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        if self._file:
+            self._file.close()
+            self._file = None
 
 
 BEAT_FRAME = wire.frame(b"h")

@@ -20,6 +20,7 @@ with warnings.catch_warnings(), stand_ins():
     from fabric import Config, Connection
 
 from swarmops.delivery.access import Access, Hop
+from swarmops.delivery.channel import LocalChannel
 from swarmops.target.probes._net import dial
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of what we tell in one line
@@ -47,7 +48,7 @@ def _config() -> Config:
 
 
 class Transport:
-    """One logged-in SSH connection. `open` raises Unreachable."""
+    """One logged-in SSH connection, or this very machine. `open` raises Unreachable."""
 
     def __init__(self, access: Access, known_hosts: Path, timeout: float = TIMEOUT):
         self.access, self.known_hosts, self.timeout = access, known_hosts, timeout
@@ -55,6 +56,8 @@ class Transport:
         self._gateways: list[Connection] = []
 
     def open(self) -> Transport:
+        if self.access.local:
+            return self
         if self._connection is not None and not self._connection.is_connected:
             self.close()  # it broke since it was used last
         if self._connection is None:
@@ -66,9 +69,11 @@ class Transport:
             self._connection = self._connect(self.access.hop, gateway, end, self.access.proxy_command)
         return self
 
-    def channel(self, command: str) -> paramiko.Channel:
-        """Start `command` on a channel of its own."""
+    def channel(self, command: str) -> Any:
+        """Start `command` on a channel of its own: Paramiko's, or one like it on this machine."""
         self.open()
+        if self.access.local:
+            return LocalChannel(command)
         assert self._connection is not None
         # Paramiko waits for the answer to an exec without end, and a frozen host gives none.
         late = threading.Event()

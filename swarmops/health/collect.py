@@ -237,6 +237,8 @@ def _reach(t: Target, end: Event, spoke: bool) -> Result:
     status, kind, reason = end.get("status"), end.get("kind"), one_line(end.get("reason") or "")
     ms = float(end.get("seconds") or 0) * 1000
     where, state = f"{t.access.hop.address}:{t.access.hop.port}", State.CRITICAL
+    if status == "done" and t.access.local:
+        return result(t.name, REACH, State.OK, t.access.where, value=round(ms, 1), unit="ms", ms=ms)
     if status == "done":
         return result(t.name, REACH, State.OK, f"logged in to {where}", value=round(ms, 1), unit="ms", ms=ms)
     if kind == "banner":

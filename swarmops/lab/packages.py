@@ -13,7 +13,9 @@ from swarmops.lab.machine import STATE, LabError, locked, run
 # What `apt-get install` can find on a lab host; their dependencies come along.
 PACKAGES = (
     "redis-server redis-tools redis-sentinel chrony ufw cron logrotate nginx-light mosquitto "
-    "curl rsync openssl acl xz-utils zstd unzip less tree jq bc file python3-apt"
+    "curl rsync openssl acl xz-utils zstd unzip less tree jq bc file python3-apt "
+    "chromium fonts-dejavu-core systemd-journal-remote "
+    "novnc websockify tigervnc-standalone-server tigervnc-tools openbox"
 )
 CONFIG = """\
 Dir::State "{work}/state";

@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
+from swarmops.model import local
 from swarmops.model.distributed import Deployment
 from swarmops.model.faults import Faults, Mark
 from swarmops.model.inventory import Host, Inventory
@@ -20,13 +21,16 @@ Addresses = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def address(host: Host) -> str:
-    """What the host is reached by from the controller: `ansible_host`, else its name."""
+    """What the host is reached by from the controller: `ansible_host`, else its name; loopback where it is rootless."""
+    if local.is_rootless(host):
+        return local.LOOPBACK
     return str(host.vars.get("ansible_host") or host.name)
 
 
 def mesh_address(host: Host) -> str | None:
-    """The host's address inside the tunnel: its variable `mesh_address`, without a prefix length."""
-    value = host.vars.get("mesh_address")
+    """The host's address inside the tunnel: its variable `mesh_address`, without a prefix length. None where it is
+    rootless: a tunnel needs root."""
+    value = None if local.is_rootless(host) else host.vars.get("mesh_address")
     return str(value).split("/")[0] if value else None
 
 

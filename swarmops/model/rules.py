@@ -39,7 +39,8 @@ def _roles(deployment: Deployment, inventory: Inventory, faults: Faults) -> Role
             inventory.select(pattern)
         except InputError as e:
             why, mark = e.faults.found[0], deployment.mark("infrastructure", role)
-            if role != "redis":  # that one has a fault of its own
+            alone = len(inventory.hosts) == 1 and "!" in pattern  # all but Redis' host: on one machine that is nobody
+            if role != "redis" and not alone:  # that one has a fault of its own
                 faults.warn(mark, f"infrastructure.{role}", why.sentence, why.hint)
     return deployment.hosts_of(inventory)
 

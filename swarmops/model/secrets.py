@@ -101,10 +101,13 @@ def variable_of(name: str) -> str:
 
 
 class Store:
-    """Where secrets are. Reads once; every change is written at once, atomically, under a lock."""
+    """Where secrets are. Reads once; every change is written at once, atomically, under a lock.
 
-    def __init__(self, file: SecretFile, environ: Mapping[str, str]):
-        self.file = file
+    deployment: whose secrets they are.
+    """
+
+    def __init__(self, file: SecretFile, environ: Mapping[str, str], deployment: str = "swarmops"):
+        self.file, self.deployment = file, deployment
         self.environ = {k: v for k, v in environ.items() if k.startswith(PREFIX) and v}
 
     @classmethod
@@ -118,7 +121,7 @@ class Store:
 
         env = os.environ if environ is None else environ
         identity = env.get("SWARMOPS_AGE_IDENTITY")
-        return cls(SecretFile(_path(root, name, env), Path(identity) if identity else None), env)
+        return cls(SecretFile(_path(root, name, env), Path(identity) if identity else None), env, name)
 
     @property
     def where(self) -> str:

@@ -18,7 +18,7 @@ from swarmops.planning.templating import Fault, Templates, Text, names_in
 from swarmops.target.when import holds
 
 FACTS = (
-    *("distribution", "release", "version", "python", "arch", "kernel", "hostname", "machine_id"),
+    *("distribution", "release", "version", "python", "arch", "libc", "kernel", "hostname", "machine_id"),
     *("memory_mb", "cores", "systemd"),
 )
 RESULTS = {"changed": "changed", "failed": "failed", "skipped": "skipped"} | dict.fromkeys(

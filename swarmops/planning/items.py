@@ -26,7 +26,7 @@ class ItemReader(Reader):
             item = self._item(key, i, entry, room, keys)
             if item is None:
                 continue
-            if any(other.label == item.label for other in found):
+            if any(other.label == item.label and not _either(other, item, key) for other in found):
                 self.faults.add(item.mark, item.path, "the name is used twice", "names tell them apart in the output")
             found.append(item)
         return found
@@ -84,7 +84,8 @@ class ItemReader(Reader):
         given = of.names_for(value, mark, path, self.faults)
         if given is None:
             return args, {}
-        marks = {}
+        marks = dict.fromkeys(of.templates, mark)
+        args |= {name: self._prepare(text, mark, f"{path}.{name}") for name, text in of.templates.items()}
         short = not isinstance(value, Mapping)
         for name, arg in of.args.items():
             if given.get(name) is None:
@@ -129,6 +130,11 @@ class ItemReader(Reader):
                 except Wrong as e:
                     self.faults.add(entry.value_mark(key), f"{path}.{key}", e.sentence, e.hint)
         return more
+
+
+def _either(one: Item, other: Item, key: str) -> bool:
+    """Whether two handlers of one name are two ways to do one thing: `notify` means the one that a host has."""
+    return key == "handlers" and bool(one.when and other.when)
 
 
 def _bare(key: Any) -> str:

@@ -2,7 +2,8 @@
 
 `ARGS = {"dest": "path!", "state": "started|stopped", "port": "int = 6379"}`: a type, then `!` when it is required,
 `= default` otherwise (None when there is none). `SHORT = "name"` names the argument that a bare text means.
-`PLANNER_ONLY = {"src"}` names arguments that planning uses and the host never sees.
+`PLANNER_ONLY = {"src"}` names arguments that planning uses and the host never sees. `TEMPLATES = {"config": "{{ x }}"}`
+has what stands for arguments that are not given, where that depends on the host.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Spec:
     args: dict[str, Arg]
     short: str = ""
     planner_only: frozenset[str] = frozenset()
+    templates: Mapping[str, str] = field(default_factory=dict)
     module: Any = field(default=None, compare=False, repr=False)
 
     def names_for(self, given: Any, mark: Mark, path: str, faults: Faults) -> Mapping[str, Any] | None:
@@ -112,7 +114,8 @@ def make_spec(name: str, module: Any) -> Spec:
     """The spec that a module with ARGS (SHORT, PLANNER_ONLY) declares."""
     args = {key: parse(key, text) for key, text in module.ARGS.items()}
     short = getattr(module, "SHORT", "") or ""
-    return Spec(name, args, short, frozenset(getattr(module, "PLANNER_ONLY", ())), module)
+    templates = getattr(module, "TEMPLATES", {})
+    return Spec(name, args, short, frozenset(getattr(module, "PLANNER_ONLY", ())), templates, module)
 
 
 @cache

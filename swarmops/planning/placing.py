@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from swarmops.model import local
 from swarmops.model.faults import InputError, Mark, closest
 from swarmops.planning import conditions, rolefile
 from swarmops.planning.roles import Role
@@ -80,13 +81,19 @@ def place(world: World) -> None:
         except InputError as e:
             mark = world.project.distributed.mark("infrastructure", role)
             for fault in e.faults.errors:  # a role may have no host; that a host's name is wrong shows here
+                if len(world.hosts) == 1 and "!" in pattern:
+                    continue  # all but Redis' host: on one machine that is nobody
                 world.faults.warn(mark, f"infrastructure.{role}", fault.sentence, fault.hint)
     rank = {name: i for i, name in enumerate(world.roles)}
     for on, names in direct.items():
         order: list[str] = []
         for name in sorted(names, key=lambda n: rank[n]):
             _with_needs(world, name, order, [])
-        world.roles_on[on] = [r for n in order if holds(world, r := world.roles[n], on, r.when, "when")]
+        can = order
+        if local.is_rootless(world.hosts[on]):
+            can = [name for name in order if world.roles[name].rootless]
+            world.left_out[on] = [name for name in order if name not in can]
+        world.roles_on[on] = [r for n in can if holds(world, r := world.roles[n], on, r.when, "when")]
 
 
 def _with_needs(world: World, name: str, order: list[str], trail: list[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmops.model import local
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.project import Project
 from swarmops.planning import placing
@@ -23,7 +24,8 @@ ALWAYS, NEVER, ALL = "always", "never", "all"
 class Plan:
     """What one host gets. `contents` holds the bytes of every sha256 that a step names.
 
-    `roles` in order; `needs` role -> the roles that must have worked before it; `after` hosts that come first.
+    `roles` in order; `needs` role -> the roles that must have worked before it; `after` hosts that come first;
+    `notes` what the user should know of it; `ports` role -> port of what listens on a rootless host.
     """
 
     host: str
@@ -35,6 +37,8 @@ class Plan:
     roles: list[str] = field(default_factory=list)
     needs: dict[str, list[str]] = field(default_factory=dict)
     after: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    ports: dict[str, int] = field(default_factory=dict)
 
 
 def make_plans(
@@ -74,7 +78,22 @@ def _plan(world: World, shared: Shared, host: str) -> Plan:
         made.files += planner.files
         made.needs[role.name] = _all_needs(world, role.name, made.roles)
     _two_writers(world, made)
+    if without := world.left_out.get(host):
+        made.notes.append(f"{', '.join(without)} need{'s' * (len(without) == 1)} root: left out")
+    made.notes += world.notes.get(host, [])
+    if local.is_rootless(world.hosts[host]):
+        made.ports = _ports(world, host)
     return made
+
+
+def _ports(world: World, host: str) -> dict[str, int]:
+    """Role -> the port that it declares."""
+    found = {}
+    for role in world.roles_of(host):
+        port = world.role_scope(world.scope(host), role).find("port") if "port" in role.vars else None
+        if isinstance(port, int | str) and str(port).isdecimal():
+            found[role.name] = int(port)
+    return found
 
 
 def _all_needs(world: World, role: str, placed: Collection[str]) -> list[str]:

@@ -32,12 +32,12 @@ class Opening(dict[str, Any]):
         return str(self["host"])
 
 
-def openings(world: World) -> list[Opening]:
-    """Every opening of every host, in the order of hosts and roles."""
+def openings(world: World, only: str = "") -> list[Opening]:
+    """Every opening of every host, in the order of hosts and roles; `only` those of one role."""
     found = []
     for host in world.hosts:
         for role in world.roles_of(host):
-            for port in role.ports:
+            for port in role.ports if only in ("", role.name) else ():
                 if opening := _opening(world, host, role, port):
                     found.append(opening)
     return found

@@ -23,6 +23,7 @@ ROLE_KEYS = (
     "needs",
     "after",
     "when",
+    "rootless",
     "tags",
     "secrets",
     "vars",
@@ -67,6 +68,7 @@ class RoleReader(ItemReader):
         made.secrets = self._secrets()
         made.needs_marks = self._word_marks("needs") | self._word_marks("after")
         made.when = self._when(data, "when")
+        made.rootless = self._rootless()
         self._vars()
         made.ports = [p for i, entry in self._entries("ports") if (p := self._port(entry, i))]
         made.tasks = self._items("tasks", "kind", TASK_KEYS)
@@ -92,6 +94,14 @@ class RoleReader(ItemReader):
         if isinstance(value, yaml.Map):
             return {str(name): value.key_mark(name) for name in value}
         return {str(value): self.data.value_mark(key)} if value else {}
+
+    def _rootless(self) -> bool:
+        """Whether it can run without root."""
+        value = self.data.get("rootless", False)
+        if not isinstance(value, bool):
+            said = f"must be true or false, not {describe(value)}"
+            self.faults.add(self.data.value_mark("rootless"), "rootless", said)
+        return value is True
 
     def _secrets(self) -> list[str]:
         return self._words(self.data, "secrets", "secrets")

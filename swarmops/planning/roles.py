@@ -66,6 +66,7 @@ class Role:
     after: list[str] = field(default_factory=list)
     after_when: dict[str, list[tuple[str, Mark]]] = field(default_factory=dict)  # only while these hold
     when: list[tuple[str, Mark]] = field(default_factory=list)
+    rootless: bool = False  # it may run on a host that is deployed without root
     tags: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     vars: dict[str, Any] = field(default_factory=dict)  # prepared

@@ -8,11 +8,13 @@ call it `port`, everybody else `redis_port`. A role's `vars` may be templates; e
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import missing
 
+from swarmops.model import local
 from swarmops.model.faults import InputError, Mark, closest
 from swarmops.model.inventory import Host
 from swarmops.model.secrets import Secret, UnknownSecret
@@ -94,6 +96,8 @@ class HostScope:
 
     def _find(self, key: str) -> Any:
         world = self.world
+        if key == "deployment" and local.is_rootless(self.host):
+            return {**world.common[key], "mode": "local"}
         if key in world.common:
             return world.common[key]
         if maker := _OF_HOST.get(key):
@@ -199,6 +203,8 @@ class RoleScope:
 
     def find(self, key: str) -> Any:
         role = self.role
+        if key == "role_name":
+            return role.name
         if key in role.vars or key in self.service:
             return self.below.role_value(role, key)
         if role.derive is not None and not self.below.is_common(key) and key in self.below.derive(role):
@@ -207,7 +213,7 @@ class RoleScope:
         return Silent(name=key) if value is missing and role.name in self.below.failed else value
 
     def names(self) -> list[str]:
-        own = {*self.role.vars, *self.service, *self.below.derived.get(self.role.name, ())}
+        own = {"role_name", *self.role.vars, *self.service, *self.below.derived.get(self.role.name, ())}
         return sorted(own | set(self.below.names()))
 
     def where(self, key: str) -> Mark | None:
@@ -223,6 +229,9 @@ _OF_HOST = {
     "host": lambda scope: scope.world.views[scope.host.name],
     "ansible_host": lambda scope: str(scope.host.vars.get("ansible_host") or scope.host.name),
     "address": lambda scope: scope.world.views[scope.host.name].address,
+    "rootless": lambda scope: local.is_rootless(scope.host),
+    "paths": lambda scope: local.paths(local.is_rootless(scope.host), scope.world.project.name),
+    "here_program": lambda scope: [sys.executable, "-m", "swarmops"],  # ours, as this machine runs it
 }
 
 

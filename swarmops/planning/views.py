@@ -63,6 +63,12 @@ class Context:
         value = self._own.find(name)
         return default if value is missing else value
 
+    def note(self, text: str) -> None:
+        """Something that the user should know; a deploy says it once."""
+        said = self._world.notes.setdefault(self.host.name, [])
+        if text not in said:
+            said.append(text)
+
     def hosts_of(self, role: str) -> list[HostView]:
         """The hosts that have the role."""
         return [self._world.views[name] for name in self._world.hosts_of(role)]
@@ -76,6 +82,10 @@ class Context:
     def openings(self) -> list[Any]:
         """The same for all hosts."""
         return self._world.openings
+
+    def openings_of(self, role: str) -> list[Any]:
+        """Those of one role on all hosts: what other roles derive for theirs may depend on who asks."""
+        return self._world.openings_of(role)
 
 
 class HostVars(Mapping[str, View]):

@@ -41,7 +41,10 @@ class World:
         self._role_scopes: dict[tuple[str, str], RoleScope] = {}
         self.roles: dict[str, Role] = {}
         self.roles_on: dict[str, list[Role]] = {}
+        self.left_out: dict[str, list[str]] = {}  # host -> roles that need root, where there is none
+        self.notes: dict[str, list[str]] = {}  # host -> what a role has to say to the user
         self.placed = False
+        self._openings_of: dict[str, list[Any]] = {}
         self._secrets: dict[str, Secret] = {}
         self._opened: list[str] = []
         self.common = self._common()
@@ -192,6 +195,13 @@ class World:
         from swarmops.planning.reach import openings
 
         return openings(self)
+
+    def openings_of(self, role: str) -> list[Any]:
+        from swarmops.planning.reach import openings
+
+        if role not in self._openings_of:
+            self._openings_of[role] = openings(self, role)
+        return self._openings_of[role]
 
     def _check_extra(self) -> None:
         """`-e maxmemory=...` would reach nobody: a role's variables are overridden by their long names."""

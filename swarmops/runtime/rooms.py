@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from swarmops.runtime.op import Executor, Mode
 
 if TYPE_CHECKING:
+    from swarmops.runtime.access import Access
     from swarmops.runtime.breaker import Breakers
     from swarmops.runtime.context.contexts import Contexts
     from swarmops.runtime.context.findings import Findings
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from swarmops.runtime.coordinator.conflicts import Conflicts
     from swarmops.runtime.coordinator.distribution import Distribution
     from swarmops.runtime.coordinator.resources import Resources
+    from swarmops.runtime.fleet import Fleet
     from swarmops.runtime.messages import Messages
     from swarmops.runtime.observe.events import Events
     from swarmops.runtime.observe.stats import Stats
@@ -128,3 +130,15 @@ class Rooms(Generic[Mode]):
         from swarmops.runtime.coordinator.conflicts import Conflicts
 
         return Conflicts(self._me())
+
+    @cached_property
+    def access(self) -> Access[Mode]:
+        from swarmops.runtime.access import Access
+
+        return Access(self._me())
+
+    @cached_property
+    def fleet(self) -> Fleet[Mode]:
+        from swarmops.runtime.fleet import Fleet
+
+        return Fleet(self._me())

@@ -2,12 +2,12 @@
 
 From keywords, a URL, the environment or a file; all give the same client:
 
-    Settings(host="10.77.0.23", password="...", tls=True, ca="/etc/swarmops/tls/ca.crt")
-    Settings.of("rediss://app@10.77.0.23:6380/0?ca=/etc/swarmops/tls/ca.crt")
+    Settings(host="10.77.0.23", password="...", tls=True, ca="/etc/swarmops/ca.crt")
+    Settings.of("rediss://app@10.77.0.23:6380/0?ca=/etc/swarmops/ca.crt")
     Settings.of("redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/swarm")      # .../<master's name>[/db]
     Settings.of("redis+cluster://10.0.0.1:7000,10.0.0.2:7000")
     Settings.from_env()      # what roles/client writes
-    Settings.from_file("/etc/swarmops/runtime.json")
+    Settings.from_file("/etc/swarmops/runtime.json")    # written by roles/client as well
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, number
 
 RUNTIME_FILE = "/etc/swarmops/runtime.json"
+RUNTIME_VARIABLE = "SWARMOPS_RUNTIME"  # names another such file: a service is handed its own copy
+FILES = ("password_file", "ca", "cert", "key")  # of such a file: names of other files
 SCHEMES = {
     "redis": ("single", False),
     "rediss": ("single", True),
@@ -123,7 +125,10 @@ class Settings:
 
     @classmethod
     def from_file(cls, path: str | Path, **more: Any) -> Settings:
-        """From JSON such as {"url": "redis://...", "password_file": "...", "namespace": "..."}."""
+        """From JSON such as {"url": "redis://...", "password_file": "...", "namespace": "..."}.
+
+        Names of files in it count from its own folder, so that a service finds what it was handed beside it.
+        """
         try:
             said = json.loads(Path(path).read_text())
         except OSError as e:
@@ -132,6 +137,8 @@ class Settings:
             raise Invalid(str(path), f"is not JSON: {e}") from None
         if not isinstance(said, dict):
             raise Invalid(str(path), "is not a JSON object")
+        beside = Path(path).parent
+        said.update({k: str(beside / said[k]) for k in FILES if isinstance(said.get(k), str) and said[k]})
         found: dict[str, Any] = _from_url(said.pop("url")) if "url" in said else {}
         if "password_file" in said:
             found["password"] = _file(said.pop("password_file"))
@@ -139,9 +146,12 @@ class Settings:
 
     @classmethod
     def find(cls, url: str | None = None, **more: Any) -> Settings:
-        """What a command uses: its --redis, else the environment, else RUNTIME_FILE if there is one, else localhost."""
+        """What a command uses: its --redis, else the file that $SWARMOPS_RUNTIME names, else the environment, else
+        RUNTIME_FILE if there is one, else localhost."""
         if url:
             return cls.of(url, **more)
+        if told_file := os.environ.get(RUNTIME_VARIABLE):
+            return cls.from_file(told_file, **more)
         told = {"SWARMOPS_REDIS_URL", "REDIS_URL", "REDIS_HOST", "AUTOBOT_REDIS_HOST"} & set(os.environ)
         if not told and os.access(RUNTIME_FILE, os.R_OK):
             return cls.from_file(RUNTIME_FILE, **more)

@@ -54,9 +54,10 @@ class Engine:
         """Ask at once for all contents that this host lacks, so that they come while the first steps run."""
         lacking = []
         for step in self.steps:
-            sha = step.get("content")
+            sha, kind = step.get("content"), self.kinds[step["kind"]]
+            if hasattr(kind, "fetches") and not step.get("skip") and not self.system.check:
+                self._ask_for_files(step, kind)
             if sha and not step.get("skip"):
-                kind = self.kinds[step["kind"]]
                 lacks = getattr(kind, "lacks", None)
                 dest = step["args"].get("dest") or step["args"].get("path")
                 try:
@@ -69,6 +70,12 @@ class Engine:
         if new:
             asked.update(new)
             self.system.emit({"e": "need", "contents": new})
+
+    def _ask_for_files(self, step, kind):
+        try:
+            self.system.incoming.ask(kind.fetches(step["args"], self.system))
+        except Exception:  # whatever it is, the step itself will say it
+            return
 
     def _one(self, i, step, kind, prefetch=None):
         self.system.commands = []

@@ -5,7 +5,7 @@ import sys
 
 
 def gather():
-    """distribution, release, version, python, arch, hostname, machine_id, memory_mb, cores, systemd."""
+    """distribution, release, version, python, arch, libc, hostname, machine_id, memory_mb, cores, systemd."""
     release = _os_release()
     uname = os.uname()
     return {
@@ -14,6 +14,7 @@ def gather():
         "version": release.get("VERSION_ID", ""),
         "python": "%d.%d" % sys.version_info[:2],
         "arch": uname.machine,
+        "libc": _libc(),
         "kernel": uname.release,
         "hostname": uname.nodename,
         "machine_id": _machine_id(),
@@ -21,6 +22,14 @@ def gather():
         "cores": os.cpu_count(),
         "systemd": os.path.isdir("/run/systemd/system"),
     }
+
+
+def _libc():
+    """Such as "glibc 2.41"; "musl" where the C library is no glibc."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or "musl"
+    except (OSError, ValueError):
+        return "musl"
 
 
 def _machine_id():

@@ -63,6 +63,12 @@ def proven(system, path):
     return spot + ".data" if note["there"] else ""
 
 
+def pending_link(system, path):
+    """Where the last link known to work pointed to, when what stands at `path` is in doubt."""
+    note = _note(_spot(system, path))
+    return note.get("link") if note and note["pending"] else None
+
+
 def restore(system, paths):
     """Put back the last generation known to work of those that are pending. Returns the paths put back."""
     back = []

@@ -74,6 +74,8 @@ def _once(engine, step):
     state = kind.read(args, want, system)
     if any(want[k] != state.get(k) for k in want):
         kind.fix(args, want, state, system)
+        if getattr(kind, "VERIFY", True):
+            kind.read(args, want, system)  # what was done counts once, and this was it: next time it is done again
 
 
 def _go_back(engine, step, why):
@@ -108,8 +110,12 @@ def _answered_last_by(engine, step):
 
 def paths(engine, ids):
     """The files that these steps land."""
-    args = [engine.by_id[i]["args"] for i in ids if i in engine.by_id]
-    return [p for p in (a.get("dest") or a.get("path") for a in args) if p]
+    steps = [engine.by_id[i] for i in ids if i in engine.by_id]
+    return [p for p in (_lands(engine.kinds[s["kind"]], s["args"]) for s in steps) if p]
+
+
+def _lands(kind, args):
+    return kind.lands(args) if hasattr(kind, "lands") else args.get("dest") or args.get("path")
 
 
 def _path(engine, step):

@@ -7,7 +7,7 @@ import os
 def stranger(envelope, system):
     """Why this host must not be touched, or None. Says who this host is by an event."""
     machine = system.facts["machine_id"]
-    system.emit(dict(_hardware(system), e="hello", machine=machine), now=False)
+    system.emit(dict(_hardware(system), e="hello", machine=machine, **_python(system)), now=False)
     if envelope.get("adopt"):
         return None
     recorded = envelope.get("machine")
@@ -20,6 +20,11 @@ def stranger(envelope, system):
     if owner and envelope.get("owner") and owner != envelope["owner"]:
         return "this host is deployed from '%s', not from '%s'" % (owner, envelope["owner"])
     return None
+
+
+def _python(system):
+    """What the controller must know to choose wheels for this host."""
+    return {k: system.facts[k] for k in ("python", "arch", "libc")}
 
 
 def _hardware(system):

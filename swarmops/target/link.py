@@ -25,6 +25,7 @@ class Link:
         self._lost = False
         self.heard = time.monotonic()
         self.on_beat = None
+        self.pieces = None  # what takes pieces of large contents, see `incoming`
         threading.Thread(target=self._listen, daemon=True).start()
 
     @classmethod
@@ -58,6 +59,8 @@ class Link:
 
     def _take(self, payload):
         tag = payload[:1]
+        if tag == b"p" and self.pieces:
+            self.pieces(payload[1:65].decode(), payload[65:])
         with self._news:
             if tag == b"c":
                 self._contents[payload[1:65].decode()] = payload[65:]  # unpacked by who needs it

@@ -87,7 +87,8 @@ def _size(path):
 
 
 def _swap(args, here, dump, keys, system):
-    folder, unit = here["dir"], args.get("unit") or "redis-server"
+    folder = here["dir"]
+    service = Program(args) if args.get("program") else Unit(args, system)
     staged = os.path.join(folder, ".swarmops-restore")
     before = os.path.join(folder, "before-restore-" + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     owner = os.stat(folder)
@@ -102,24 +103,23 @@ def _swap(args, here, dump, keys, system):
         raise Failed("nothing was changed: cannot stage the data in %s: %s" % (folder, why))
     done: list = []  # renames that were made, to be undone
     try:
-        system.run(["systemctl", "stop", unit], timeout=300)
+        service.stop()
         _move([here["dbfilename"], here["appenddirname"]], folder, before, done)
         _move([new], staged, folder, done)
         _fsync(folder)
-        loaded = _start(args, unit, system)
+        loaded = _start(args, service)
         if keys is not None and loaded != keys:
             raise Failed("Redis came up with %d keys, the backup has %d" % (loaded, keys))
     except (Failed, OSError, resp.RedisError) as e:
-        system.run(["systemctl", "stop", unit], timeout=300, ok=None)
+        _tried(service.stop)
         for source, dest in reversed(done):
             if os.path.isdir(source):  # Redis made a fresh one where the old one was
                 shutil.rmtree(source)
             os.rename(dest, source)
         shutil.rmtree(staged, ignore_errors=True)
         os.rmdir(before)
-        system.run(["systemctl", "reset-failed", unit], ok=None)
-        back = system.run(["systemctl", "start", unit], timeout=300, ok=None)
-        raise Failed("%s; the data from before is back in place%s" % (e, "" if back.rc == 0 else ", not running"))
+        back = _tried(service.start)
+        raise Failed("%s; the data from before is back in place%s" % (e, "" if back else ", not running"))
     shutil.rmtree(staged, ignore_errors=True)
     if not os.listdir(before):
         os.rmdir(before)
@@ -179,11 +179,65 @@ def _fsync(folder):
         os.close(fd)
 
 
-def _start(args, unit, system):
+class Unit:
+    """Redis as systemd keeps it."""
+
+    def __init__(self, args, system):
+        self.system, self.unit = system, args.get("unit") or "redis-server"
+        self.timeout = float(args.get("timeout") or 600)
+
+    def stop(self):
+        self.system.run(["systemctl", "stop", self.unit], timeout=300)
+
+    def start(self):
+        self.system.run(["systemctl", "reset-failed", self.unit], ok=None)
+        self.system.run(["systemctl", "start", self.unit], timeout=self.timeout)
+
+    def is_down(self):
+        said = self.system.run(["systemctl", "is-active", self.unit], ok=None).stdout.strip()
+        return said in ("failed", "inactive")
+
+
+class Program:
+    """Redis as supervisord keeps it, where there is no root."""
+
+    def __init__(self, args):
+        from swarmops.target.supervisor import Supervisor
+
+        self.name, self.supervisor = args["program"], Supervisor(args["config"])
+
+    def stop(self):
+        self._call("stopProcess", 70)  # NOT_RUNNING
+
+    def start(self):
+        self._call("startProcess", 60)  # ALREADY_STARTED
+
+    def is_down(self):
+        return (self.supervisor.info(self.name) or {}).get("statename") in ("BACKOFF", "EXITED", "FATAL", "STOPPED")
+
+    def _call(self, what, fine):
+        from swarmops.target.supervisor import Refused
+
+        try:
+            self.supervisor.call(what, self.name)
+        except Refused as e:
+            if e.code != fine:
+                raise Failed("supervisord refuses: %s" % e)
+
+
+def _tried(do):
+    """Whether it could be done."""
+    try:
+        do()
+        return True
+    except (Failed, OSError):
+        return False
+
+
+def _start(args, service):
     """Start Redis, wait until it has loaded, and return how many keys it loaded, those counted whose time has
     passed since (a master drops them)."""
-    system.run(["systemctl", "reset-failed", unit], ok=None)
-    system.run(["systemctl", "start", unit], timeout=float(args.get("timeout") or 600))
+    service.start()
     deadline = time.monotonic() + float(args.get("timeout") or 600)
     pause = BACKOFF[0]
     while True:
@@ -194,7 +248,7 @@ def _start(args, unit, system):
                     return _loaded(info)
         except (resp.Unreachable, resp.TimedOut) as e:
             last = str(e)
-            if system.run(["systemctl", "is-active", unit], ok=None).stdout.strip() in ("failed", "inactive"):
+            if service.is_down():
                 raise Failed("Redis does not stay up with the restored data (see its log)")
         except resp.ReplyError as e:
             last = str(e)

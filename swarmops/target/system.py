@@ -212,6 +212,13 @@ class System:
             said = (result.stderr or result.stdout).strip().replace(temp, path)
             raise Failed("the new %s is not valid, the old one stays: %s" % (path, said[-1000:] or "(no words)"))
 
+    @property
+    def incoming(self):
+        """Large contents from the controller, as files."""
+        from swarmops.target.incoming import Incoming
+
+        return self.memo("asked files", lambda: Incoming(self))
+
     # -- words to the controller
 
     def emit(self, event, now=True):

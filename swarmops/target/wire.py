@@ -1,7 +1,8 @@
 """The contract between controller and host: what goes in, what comes out, in which frames.
 
 In, on standard input:  one *frame* each for the envelope, for the engine when the host lacks it, and for contents
-                        the host asks for. A frame is 8 hex digits of length and that many bytes.
+                        the host asks for, large ones as pieces with an empty one at the end. A frame is 8 hex digits
+                        of length and that many bytes.
 Out, on standard output: `SENTINEL` on a line of its own (login noise before it is dropped), then one JSON object a
                         line. A line `{"e": "bytes", "n": N}` is followed by exactly N raw bytes.
 

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from swarmops.lab import Lab
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("coordinator", "frontend", "npu", "ai", "browser")
+
+
+def shipped(folder: Path, without: Collection[str] = (), **common: Any) -> Path:
+    """A copy of the project that ships, for six hosts, `without` some of its roles and with variables for all hosts."""
+    shutil.copytree(ROOT / "inventory/lan", folder / "inventory/lan", ignore=shutil.ignore_patterns(".swarmops"))
+    declared = yaml.safe_load((ROOT / "distributed.yaml").read_text())
+    for role in without:
+        del declared["infrastructure"][role]
+    (folder / "distributed.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
+    with open(folder / "inventory/lan/group_vars/all.yaml", "a") as f:
+        f.write(yaml.safe_dump(common) if common else "")
+    return folder
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from testinfra.host import Host
 
 from swarmops.lab import Lab
-from tests.infra.fleet import Controller, Said
+from tests.infra.fleet import SERVICES, Controller, Said, shipped
 
 ROOT = Path(__file__).parents[2]
 MESH = {"coordinator-1": 20, "frontend-1": 21, "npu-1": 22, "redis-1": 23, "ai-1": 24, "browser-1": 25}
@@ -25,13 +25,18 @@ PING = (
 
 @pytest.fixture(scope="module")
 def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Controller:
-    """The shipped project deployed once, with secrets of the tests' own."""
+    """The shipped project deployed once, with secrets of the tests' own; what its services do is told in
+    test_services_story.py."""
     lab.reset()
     for name in ("peers.json", "machines.json", "failed.json"):
         (lab.files.controller / name).unlink(missing_ok=True)
     folder = tmp_path_factory.mktemp("secrets")
     folder.chmod(0o700)
-    controller = Controller(lab, ROOT, {"SWARMOPS_SECRETS": str(folder / "secrets.yaml")})
+    controller = Controller(
+        lab,
+        shipped(tmp_path_factory.mktemp("project"), without=SERVICES),
+        {"SWARMOPS_SECRETS": str(folder / "secrets.yaml")},
+    )
     made = controller.run("secrets", "init", "-i", "lan")
     assert made.code == 0, made
     first = controller.deploy()

@@ -237,7 +237,7 @@ except (ssl.SSLError, OSError) as e:
 
 def test_tls_asks_both_sides_for_a_certificate_of_our_ca(fleet: Small, tmp_path: Path) -> None:
     """S4: no certificate, another CA on either side, another name, old TLS and plain TCP are all refused."""
-    tls = fleet.files_of("hub-1") / "etc/swarmops/tls"
+    tls = fleet.files_of("hub-1") / "etc/swarmops"
     ours, cert, key = (str(tls / n) for n in ("ca.crt", "client.crt", "client.key"))
     other = make_ca("another")
     their_key, their_cert = leaf(other, "hub-1", ("hub-1",))
@@ -358,11 +358,11 @@ def test_a_rotation_has_no_gap(fleet: Small, names: list[str]) -> None:
 
 def test_a_new_ca_cuts_nobody_off(fleet: Small) -> None:
     """While both are trusted, a client that has not heard of the new one yet goes on."""
-    before = fleet.on("hub-1", "cat /etc/swarmops/tls/ca.crt")
+    before = fleet.on("hub-1", "cat /etc/swarmops/ca.crt")
     works = lambda: as_app(fleet, "hub-1", "print(r.ping())") == "True"  # noqa: E731
     assert fleet.controller.run("secrets", "rotate", "tls.ca").code == 0
     assert fleet.controller.deploy("-l", "redis").code == 0
-    assert fleet.on("hub-1", "cat /etc/swarmops/tls/ca.crt") == before and works()
+    assert fleet.on("hub-1", "cat /etc/swarmops/ca.crt") == before and works()
     assert fleet.controller.deploy().code == 0 and works()
 
 

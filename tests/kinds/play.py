@@ -23,11 +23,15 @@ class Events:
 
     gone = False
 
-    def __init__(self):
-        self.seen = []
+    def __init__(self, sent):
+        self.seen, self.sent = [], sent
 
     def emit(self, event, now=True):
         self.seen.append(event)
+        for sha in event.get("contents", ()) if event["e"] == "need" else ():
+            data = self.sent[sha].encode("latin-1")
+            for piece in (data[:100], data[100:], b""):
+                self.pieces(sha, piece)
 
     def flush(self):
         pass
@@ -67,7 +71,7 @@ def once(case, folder, check=False):
     from swarmops.target.engine import Engine
     from swarmops.target.system import System
 
-    events = Events()
+    events = Events(case.get("sent", {}))
     system = System(events, state=folder + ".state", check=check)
     kind = importlib.import_module("swarmops.target.kinds." + case["kind"])
     for data in case.get("contents", []):
@@ -157,11 +161,12 @@ def main():
     if asked.get("private"):
         private(top)
     port = str(serve(top))
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     seen = {}
     for i, (name, case) in enumerate(asked["cases"].items()):
         folder = f"{top}/{i}"
         try:
-            seen[name] = play(filled(case, {"/TMP": folder, "PORT": port, "SELF": str(i)}), folder)
+            seen[name] = play(filled(case, {"/TMP": folder, "PORT": port, "SELF": str(i), "PYTHON": here}), folder)
         except Exception:
             import traceback
 

@@ -1,7 +1,9 @@
 """Every kind, played for real: check changes nothing, apply changes, apply again does not, drift is repaired.
 
 A case is tests/kinds/<kind>/<case>.yaml:
-  args       as in a role (defaults are filled in); /TMP is the case's folder, PORT a web server on it
+  args       as in a role (defaults are filled in); /TMP is the case's folder, PORT a web server on it, PYTHON such
+             as 3.13
+  wheels     of a release, as if they had been sent: {name, members: [{name, content, mode}]}
   content    text of the file that the planner would have rendered
   files, before   what is there first: files by path, commands
   check, first, again   expected results (would, changed, ok)
@@ -16,11 +18,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,15 +54,31 @@ def ready(name: str, case: dict[str, Any]) -> dict[str, Any]:
     contents = [case["content"]] if "content" in case else []
     if "archive" in case:
         contents = [archive(case["archive"]).decode("latin-1")]
+    if "wheels" in case:
+        made["sent"] = {}
+        made["args"]["wheels"] = [sent(w, made["sent"]) for w in case["wheels"]]
     if contents:
         made["contents"] = contents
         made["args"]["content"] = hashlib.sha256(contents[0].encode("latin-1")).hexdigest()
     return made
 
 
+def sent(wheel: dict[str, Any], all_sent: dict[str, str]) -> dict[str, Any]:
+    """A wheel as a release's argument; its bytes are what comes when the host asks."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for m in wheel["members"]:
+            info = zipfile.ZipInfo(m["name"])
+            info.external_attr = int(m.get("mode", "100644"), 8) << 16
+            made.writestr(info, m.get("content", ""))
+    data = wheel.get("content", "").encode() or out.getvalue()
+    sha = hashlib.sha256(data).hexdigest()
+    all_sent[sha] = data.decode("latin-1")
+    return {"name": wheel["name"], "sha256": sha, "size": len(data)}
+
+
 def archive(members: list[dict[str, Any]]) -> bytes:
     """A tar.gz of the described members."""
-    import io
     import tarfile
 
     out = io.BytesIO()

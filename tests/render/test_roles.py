@@ -170,15 +170,15 @@ def test_while_the_ca_is_rotated_the_old_one_signs_and_both_are_trusted(fleet) -
     made = fleet(tls="true")
     Store.at(None, "any").rotate("tls.ca")
     rotated = fleet(tls="true")
-    for host, folder, name in (("redis-1", "/etc/redis/tls", "redis"), ("web-1", "/etc/swarmops/tls", "client")):
+    for host, folder, name in (("redis-1", "/etc/redis/tls", "redis"), ("web-1", "/etc/swarmops", "client")):
         old = made.text(host, f"{folder}/ca.crt")
         trusted = rotated.text(host, f"{folder}/ca.crt")
         assert old.strip() in trusted and trusted.count("BEGIN CERTIFICATE") == 2
         assert made.text(host, f"{folder}/{name}.crt") == rotated.text(host, f"{folder}/{name}.crt")
     Store.at(None, "any").finish("tls.ca")
     done = fleet(tls="true")
-    assert old.strip() not in done.text("web-1", "/etc/swarmops/tls/ca.crt")
-    assert done.text("web-1", "/etc/swarmops/tls/client.crt") != made.text("web-1", "/etc/swarmops/tls/client.crt")
+    assert old.strip() not in done.text("web-1", "/etc/swarmops/ca.crt")
+    assert done.text("web-1", "/etc/swarmops/client.crt") != made.text("web-1", "/etc/swarmops/client.crt")
 
 
 def test_who_is_behind_nat_goes_through_the_tunnel(fleet) -> None:

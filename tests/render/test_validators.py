@@ -185,6 +185,10 @@ def test_a_bad_users_acl_has_its_line(text: str, line: int, said: str) -> None:
     assert any(f[:2] == ("users.acl", line) and said in f[2] for f in found), found
 
 
+def test_the_hosts_redis_may_know_vector_sets_where_ours_does_not() -> None:
+    assert judge(redis=REDIS, acl=ACL.replace("+set", "+set +vadd +vsim +vrem +vcard"))[0] == []
+
+
 def test_no_sentence_quotes_a_password_of_redis_conf() -> None:
     found, _ = judge(redis=REDIS + 'masterauth "geheim-und-lang" zuviel\n', acl=ACL)
     assert found and "geheim" not in str(found)

@@ -48,5 +48,7 @@ def everything(rt: Runtime) -> dict[str, Any]:
     assert not rt.breakers.allow("somewhere").local
     kept = rt.contexts.store("x" * 1_000_000, "smoke")
     assert rt.contexts.read(kept.ref) == b"x" * 1_000_000
+    rt.access.create("smoke", "0" * 64, ["read"])
+    assert [t.id for t in rt.access.list()] == ["smoke"] and rt.access.revoke("smoke")
     found["stats"] = rt.stats.snapshot(("default", "second", "third")).statistics()
     return found

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jinja2 import Template
 
 from swarmops.runtime import Runtime
 from swarmops.runtime.errors import Unavailable
@@ -18,11 +18,11 @@ pytestmark = modern
 TEMPLATE = Path(__file__).parents[2] / "templates" / "redis" / "users.acl.j2"
 
 
-def rules() -> list[str]:
+def rules(**more: bool) -> list[str]:
     """The line of `app`, with the role's own defaults in place of what is rendered."""
-    line = next(one for one in TEMPLATE.read_text().splitlines() if one.startswith("user app"))
-    line = re.sub(r"{% for k .*?endfor %}", " ~swarm:*", re.sub(r"{% for c .*?endfor %}", " &swarm:*", line))
-    return line.replace("{{ hashes.app }}", ">secret-of-app").split()[2:]
+    values = {"app_keys": ["swarm:*"], "app_channels": ["swarm:*"], "reads_apart": True, **more}
+    text = Template(TEMPLATE.read_text()).render(hashes={"app": ">secret-of-app"}, **values)
+    return next(one for one in text.splitlines() if one.startswith("user app")).split()[2:]
 
 
 @pytest.fixture

@@ -102,3 +102,28 @@ def test_a_bad_variable_is_named() -> None:
 
 def test_the_password_is_not_shown() -> None:
     assert "s3" not in repr(SAME) and "s3" not in SAME.place
+
+
+def test_files_named_in_a_file_are_beside_it(tmp_path: Path) -> None:
+    """So that a service finds what it was handed, wherever its folder is."""
+    (tmp_path / "redis-app.pass").write_text("s3 cr:et\n")
+    file = tmp_path / "runtime.json"
+    said = {"url": "rediss://app@h:6380/0", "password_file": "redis-app.pass", "ca": "ca.crt", "cert": "c", "key": "/k"}
+    file.write_text(json.dumps(said))
+    found = Settings.from_file(file)
+    assert found.password == "s3 cr:et"
+    assert (found.ca, found.cert, found.key) == (f"{tmp_path}/ca.crt", f"{tmp_path}/c", "/k")
+
+
+def test_the_file_of_a_service_wins_over_the_environment_it_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "runtime.json"
+    file.write_text('{"url": "redis://theirs"}')
+    monkeypatch.setenv("SWARMOPS_RUNTIME", str(file))
+    monkeypatch.setenv("REDIS_HOST", "other")
+    assert Settings.find().host == "theirs"
+    assert Settings.find("redis://given").host == "given"
+    file.unlink()
+    with pytest.raises(Invalid, match=r"runtime\.json"):
+        Settings.find()

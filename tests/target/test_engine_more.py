@@ -468,7 +468,7 @@ def test_an_old_python_says_so(tmp_path):
     from swarmops.delivery import ship
 
     assert '"' not in ship.BOOTSTRAP and "\\" not in ship.BOOTSTRAP
-    program = ship.BOOTSTRAP % {"id": "x", "sentinel": wire.SENTINEL}
+    program = ship.BOOTSTRAP % {"id": "x", "sentinel": wire.SENTINEL, "state": ""}
     old = f"import sys;sys.version_info=(3,6,9);exec({program!r})"
     done = subprocess.run([sys.executable, "-c", old], stdout=subprocess.PIPE, check=False)
     assert done.returncode == 96 and done.stdout == b"\nswarmops-1 old 3.6\n"

@@ -227,6 +227,9 @@ def test_http_json(pages: str) -> None:
     assert event["ok"] is False and "routers.length is 3, not >= 30" in event["detail"]
     assert look("http", url=url, json={"devices.npu.x": 1})["ok"] is False
     assert look("http", url=f"{pages}/text", json={"a": 1})["ok"] is False
+    warned = look("http", url=url, json={"status": "ok"}, warn_unless={"devices.n": 3})
+    assert warned["ok"] and warned["warn"] and "devices.n is 2, not 3" in warned["detail"]
+    assert "warn" not in look("http", url=url, warn_unless={"devices.n": 2})
 
 
 @pytest.mark.parametrize("url", ["ftp://x/", "http://u:p@h/", "http://h:port/", "http://127.0.0.1/a b", "words"])

@@ -188,7 +188,7 @@ def test_s0_32_the_examples_are_fine(example: str, run: Any) -> None:
 
 def test_the_shipped_project_is_fine(run: Any) -> None:
     code, out, err = run("validate", "--project", str(ROOT))
-    assert code == 0 and out.startswith("6 hosts, 5 roles, "), err
+    assert code == 0 and out.startswith("6 hosts, 10 roles, "), err
 
 
 def test_every_bad_input_has_a_test() -> None:

@@ -23,6 +23,7 @@ from swarmops.runtime.settings import Settings
 Waiting = tuple[Op[Any], "asyncio.Future[Any]"]
 _hiredis: Any = HiredisRespSerializer() if HIREDIS_AVAILABLE else None
 JOINED = 1000  # items in one script: some milliseconds of Redis' time
+LONGER = 3600.0  # seconds: never the first to end
 FLUSH = 1000  # operations in one flush at most: what waits behind it waits a few milliseconds
 
 
@@ -105,10 +106,13 @@ class AsyncNode:
         return replies
 
     async def _waited(self, connection: Any, n: int, timeout: float) -> list[Any]:
+        """Raises TimeoutError. The timeout of redis-py would give None instead, which is also how nil is read, and the
+        late answer would then be taken for that of the next operation."""
         replies: list[Any] = []
-        while len(replies) < n:
-            reply = await _reply(connection, timeout=timeout)
-            replies += [reply] if not isinstance(reply, Exception) else [reply] * (n - len(replies))
+        async with asyncio.timeout(timeout):
+            while len(replies) < n:
+                reply = await _reply(connection, timeout=timeout + LONGER)
+                replies += [reply] if not isinstance(reply, Exception) else [reply] * (n - len(replies))
         return replies
 
     async def _take(self) -> Any:

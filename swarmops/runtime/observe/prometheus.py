@@ -7,10 +7,11 @@ import re
 from swarmops.runtime.observe.stats import Snapshot
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="([^"\\]*)"')
 _QUEUE_GAUGES = ("ready", "delayed", "running", "blocked", "dead", "limit", "oldest_ms", "workers")
 
 
-class _Page:
+class Page:
     """Metrics, each with its type said once."""
 
     def __init__(self, prefix: str):
@@ -22,6 +23,13 @@ class _Page:
 
     def counter(self, name: str, value: float, **labels: str) -> None:
         self._put(f"{name}_total", "counter", value, labels)
+
+    def measured(self, name: str, value: float) -> None:
+        """`name` as somebody else made it, its labels inside; a counter if it ends in _total."""
+        bare, _, labels = name.partition("{")
+        said = dict(_LABEL.findall(labels))
+        bare = bare.removeprefix(f"{self.prefix}_")
+        self._put(bare, "counter" if bare.endswith("_total") else "gauge", value, said)
 
     def _put(self, name: str, kind: str, value: float, labels: dict[str, str]) -> None:
         if not _NAME.fullmatch(name):  # somebody's own field that is no metric name
@@ -37,7 +45,7 @@ class _Page:
 
 def prometheus(snapshot: Snapshot, prefix: str = "swarmops") -> str:
     """Text for a scrape or for node_exporter's textfile collector. Counters end in _total and never fall."""
-    page, registry = _Page(prefix), snapshot.registry
+    page, registry = Page(prefix), snapshot.registry
     page.gauge("agents", registry.agents_alive, state="alive")
     page.gauge("agents", registry.agents - registry.agents_alive, state="late")
     for status, many in registry.swarms.items():

@@ -52,6 +52,8 @@ def _memory(at: Path) -> int | None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         text = (at / "proc/meminfo").read_text()
         found.append(int(text.split("MemTotal:")[1].split()[0]) * 1024)
+    if not found and at == Path("/"):  # a service may see nothing of /proc but processes (ProcSubset=pid)
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with contextlib.suppress(OSError, ValueError):  # "max" is no number and no limit
         found.append(int((at / "sys/fs/cgroup/memory.max").read_text()))
     return min(found) if found else None

@@ -18,6 +18,9 @@ makes(args)                     optional: what exists after it: "file:/path", "u
 diff(args, want, state, system) optional: text for people
 out(args, system)               optional: facts for `register`, read whether or not something changed
 lacks(args, system)             optional: whether fix will want the content; asked before the first step
+fetches(args, system)           optional: sha256 of large contents that fix will want as files, see target/incoming.py
+lands(args)                     optional: the path whose former generation comes back when a handler fails; `dest`
+                                or `path` where it is not said
 touches(args, system)           optional: paths that fix writes, kept by the rollback timer of guarded steps
 prefetch(all_args, system)      optional: called once before the first step of this kind in a run
 VERIFY                          optional: False where reading again cannot tell

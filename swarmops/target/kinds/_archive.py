@@ -24,7 +24,7 @@ def unpack(source, dest, ids=(None, None), mode=None):
     Returns member path -> `signs` of every file. Raises Failed for a member or archive that is refused.
     """
     members = _open(source)
-    _check(members, _size(source), dest)
+    check(members, _size(source), dest)
     made = {}
     for name, is_folder, bits, _, open_member in members:
         path = os.path.join(dest, name)
@@ -53,7 +53,7 @@ def _open(source):
 
     try:
         if zipfile.is_zipfile(source):
-            return _zip_members(zipfile.ZipFile(source))
+            return zip_members(zipfile.ZipFile(source))
         source.seek(0)
         return _tar_members(tarfile.open(fileobj=source))
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as e:
@@ -69,22 +69,24 @@ def _tar_members(tar):
     for m in tar.getmembers():
         if not (m.isreg() or m.isdir()) or m.issparse():
             raise Failed("refused: %s in the archive is neither a plain file nor a folder" % ascii(m.name))
-        found.append((_name(m.name), m.isdir(), m.mode, m.size, lambda m=m: tar.extractfile(m)))
+        found.append((plain_name(m.name), m.isdir(), m.mode, m.size, lambda m=m: tar.extractfile(m)))
     return found
 
 
-def _zip_members(archive):
+def zip_members(archive):
+    """Members of a ZipFile as (name, is folder, mode, size, function that opens it). Raises Failed for a bad one."""
     found = []
     for m in archive.infolist():
         kind, bits = stat.S_IFMT(m.external_attr >> 16), stat.S_IMODE(m.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or m.flag_bits & 1:
             raise Failed("refused: %s in the archive is no plain file or folder" % ascii(m.filename))
-        bits = bits or (0o755 if m.is_dir() else 0o644)
-        found.append((_name(m.filename), m.is_dir(), bits, m.file_size, lambda m=m: archive.open(m)))
+        is_folder = m.filename.endswith("/")
+        bits = bits or (0o755 if is_folder else 0o644)
+        found.append((plain_name(m.filename), is_folder, bits, m.file_size, lambda m=m: archive.open(m)))
     return found
 
 
-def _name(name):
+def plain_name(name):
     """A member's name made plain. Raises Failed when it could lead out of the folder."""
     parts = [p for p in name.split("/") if p not in ("", ".")]
     bad = name.startswith("/") or ".." in parts or not name.isprintable() or "\\" in name
@@ -97,7 +99,7 @@ def _size(source):
     return source.seek(0, os.SEEK_END)
 
 
-def _check(members, packed, dest):
+def check(members, packed, dest):
     """Refuse duplicates, bombs, what does not fit, and folders in `dest` that are links."""
     names = [m[0] for m in members if not m[1]]
     if len(set(names)) != len(names):

@@ -1,4 +1,4 @@
-"""Wait until something is so: a port answers, a path is there, a unit is up, a command succeeds."""
+"""Wait until something is so: a port or URL answers, a path is there, a unit is up, a command succeeds."""
 
 import os
 import time
@@ -9,6 +9,7 @@ from swarmops.target.system import Failed
 ARGS = {
     "port": "int",
     "host": "text = 127.0.0.1",
+    "url": "text",
     "path": "path",
     "unit": "name",
     "command": "any",
@@ -19,9 +20,9 @@ FIRST, LONGEST = 0.02, 0.5  # seconds between two looks, growing
 
 
 def want(args):
-    given = [key for key in ("port", "path", "unit", "command") if args[key] is not None]
+    given = [key for key in ("port", "url", "path", "unit", "command") if args[key] is not None]
     if len(given) != 1:
-        raise ValueError("say what to wait for: one of port, path, unit, command")
+        raise ValueError("say what to wait for: one of port, url, path, unit, command")
     files.argv(args["command"], "command")
     return {"ready": True}
 
@@ -48,6 +49,8 @@ def _why_not(args, end, system):
     left = max(0.05, end - time.monotonic())
     if args["port"] is not None:
         name, why = "%s:%d" % (args["host"], args["port"]), _port(args, min(2.0, left))
+    elif args["url"] is not None:
+        name, why = args["url"], _url(args["url"], min(2.0, left))
     elif args["path"] is not None:
         name, why = args["path"], None if os.path.exists(args["path"]) else "is not there"
     elif args["unit"] is not None:
@@ -71,3 +74,14 @@ def _port(args, timeout):
         return None
     except OSError as e:
         return "does not answer (%s)" % (e.strerror or e)
+
+
+def _url(url, timeout):
+    """Any answer of 200 to 299 will do."""
+    from swarmops.target.probes import http
+
+    try:
+        said = http.probe({"url": url}, None, time.monotonic() + timeout)
+    except (http.Down, http.Unknown, OSError) as e:
+        return str(e).replace(url, "").strip(" :") or "does not answer"
+    return None if said["ok"] else said["detail"].replace(url, "").strip()

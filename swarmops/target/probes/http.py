@@ -1,8 +1,8 @@
 """Does a URL answer as it should? Looks at the status, at text in the body and at values in a JSON body.
 
 `json` maps dotted paths to what must be there: a value, or `">= 3"`, `"< 10"`; the path `routers.length`
-counts. Redirects are not followed: a service that redirects its health page is told apart. Value:
-milliseconds.
+counts. What `warn_unless` says, in the same words, must be so as well, else it warns: a degraded service still
+answers. Redirects are not followed: a service that redirects its health page is told apart. Value: milliseconds.
 """
 
 import time
@@ -14,6 +14,7 @@ ARGS = {
     "status": "list",  # which ones are fine; none: 200 to 299
     "body": "text",  # must be in the body
     "json": "map",
+    "warn_unless": "map",  # like json: where it is not so, that is a warning
     "ca": "path",
     "cert": "path",
     "key": "path",
@@ -31,6 +32,9 @@ def probe(args, system, deadline):
     wrong = _wrong(args, status, body)
     if wrong:
         return dict(found, ok=False, detail="%s %s" % (args["url"], wrong))
+    lacking = _differs(body, args.get("warn_unless") or {})
+    if lacking:
+        return dict(found, ok=True, warn=True, detail="%s %s" % (args["url"], lacking))
     return dict(found, ok=True, detail="%s answers %d" % (args["url"], status))
 
 
@@ -42,17 +46,23 @@ def _wrong(args, status, body):
         return "answers %d%s" % (status, ": " + said if said else "")
     if args.get("body") and args["body"].encode() not in body:
         return "answers without %r in its body" % args["body"]
-    if args.get("json"):
-        import json
+    return _differs(body, args.get("json") or {})
 
-        try:
-            whole = json.loads(body)
-        except ValueError:
-            return "does not answer with JSON"
-        for path, want in args["json"].items():
-            is_ = _dig(whole, path)
-            if not _holds(is_, want):
-                return "says %s is %s, not %s" % (path, json.dumps(is_), want)
+
+def _differs(body, wanted):
+    """Which value of a JSON body is not as wanted, or None."""
+    if not wanted:
+        return None
+    import json
+
+    try:
+        whole = json.loads(body)
+    except ValueError:
+        return "does not answer with JSON"
+    for path, want in wanted.items():
+        is_ = _dig(whole, path)
+        if not _holds(is_, want):
+            return "says %s is %s, not %s" % (path, json.dumps(is_), want)
     return None
 
 

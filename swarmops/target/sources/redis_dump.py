@@ -25,8 +25,11 @@ ARGS = dict(
     aof="bool = false",
     timeout="duration = 10m",  # for the save as a whole
     unit="name = redis-server",  # systemd unit, for restore
+    program="name",  # instead of a unit: what supervisord keeps, where there is no root
+    config="path",  # of supervisord
     conf="path = /etc/redis/redis.conf",  # read by restore when Redis is not running
 )
+TEMPLATES = {"config": "{{ paths.config }}/supervisord.conf"}
 SHORT = "port"
 
 MARGIN = 16 << 20  # bytes that must be free beside room for a dump as large as the last one

@@ -1,0 +1,1 @@
+"""One file a subject. See swarmops.gateways.http.app and .router."""

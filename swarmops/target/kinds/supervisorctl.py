@@ -1,0 +1,151 @@
+"""Programs kept by supervisord, as community.general's supervisorctl: for hosts that are deployed without root.
+
+A program is described by a file of its own, programs/<name>.conf beside supervisord.conf. When that changed,
+supervisord reads it again and the program is restarted, asked or not. supervisord itself is started when it is not
+running.
+"""
+
+import os
+import time
+
+from swarmops.target import supervisor
+from swarmops.target.system import Failed, Missing
+
+ARGS = {
+    "name": "name!",
+    "state": "present|started|stopped|restarted|absent!",
+    "config": "path",
+    "python": "path",
+}
+# What stands for an argument that is not given: planning knows the host's folders and which Python is ours.
+TEMPLATES = {"config": "{{ paths.config }}/supervisord.conf", "python": "{{ here_program[0] }}"}
+COMES_UP = 10.0  # seconds; supervisord calls a program running once it has lasted for a second (startsecs)
+
+
+def want(args):
+    if args["state"] == "absent":
+        return {"program": None}
+    wanted: dict = {"program": "read"}
+    if args["state"] != "present":
+        wanted["running"] = args["state"] != "stopped"
+    if args["state"] == "restarted":
+        wanted["restarted"] = True
+    return wanted
+
+
+def read(args, want, system):
+    """What supervisord knows of the program; where it does not run, nothing runs."""
+    conf = _conf(args)
+    if want["program"] is not None and not os.path.isfile(args["config"]):
+        raise Missing("file:" + args["config"])
+    up = _up(args)
+    if want["program"] is not None and not os.path.isfile(conf) and not (up and up.info(args["name"])):
+        raise Missing("file:" + conf)
+    if up is None:
+        quiet = args["state"] in ("stopped", "absent")
+        known = None if args["state"] == "absent" and not os.path.exists(conf) else "read" if quiet else "not read"
+        return {"program": known, "running": False, "restarted": False}
+    state = up.changed().get(args["name"], "read")
+    if system.check and state == "read" and conf in system.touched:
+        state = "changed"
+    info = up.info(args["name"])
+    if args["state"] == "absent" and not info and not os.path.exists(conf):
+        state = None
+    return {
+        "program": state,
+        "running": bool(info) and info["statename"] in _up_states(want),
+        "restarted": "restarted" in want and _just_done(args["name"], system),
+    }
+
+
+def fix(args, want, state, system):
+    name = args["name"]
+    up = supervisor.Supervisor(args["config"])
+    try:
+        if args["state"] in ("stopped", "absent") and not up.answers():
+            return _forget(args)
+        if not up.answers():
+            up.start(args["python"])
+        changed = up.changed().get(name)
+        if args["state"] == "absent" or changed in ("changed", "removed"):
+            _remove(up, name)
+        if args["state"] == "absent":
+            return _forget(args)
+        if changed == "removed":  # its file was taken away, as an unsuccessful deploy takes back what it wrote
+            raise Failed("there is no %s any more: %s was stopped" % (_conf(args), name))
+        if changed:
+            up.call("addProcessGroup", name)
+        if args["state"] == "restarted" and not changed:
+            _stop(up, name)
+        if args["state"] == "stopped":
+            _stop(up, name)
+        elif args["state"] != "present":
+            _start(up, name, _conf(args), system)
+    except supervisor.Refused as e:
+        raise Failed("supervisord refuses: %s: %s" % (name, e))
+
+
+def _up_states(want):
+    """What counts as running: one that is still coming up is waited for, and has to be stopped."""
+    return ("RUNNING",) if want.get("running") else ("STARTING", "RUNNING", "BACKOFF", "STOPPING")
+
+
+def _conf(args):
+    return os.path.join(os.path.dirname(args["config"]), "programs", args["name"] + ".conf")
+
+
+def _up(args):
+    """The running supervisord, or None."""
+    if not os.path.isfile(args["config"]):
+        return None
+    up = supervisor.Supervisor(args["config"])
+    return up if up.answers() else None
+
+
+def _forget(args):
+    """Nothing brings the program back."""
+    if args["state"] == "absent" and os.path.exists(_conf(args)):
+        os.unlink(_conf(args))
+
+
+def _remove(up, name):
+    if up.info(name) is not None:
+        _stop(up, name)
+        up.call("removeProcessGroup", name)
+
+
+def _stop(up, name):
+    try:
+        up.call("stopProcess", name)
+    except supervisor.Refused as e:
+        if e.code != 70:  # NOT_RUNNING
+            raise
+
+
+def _start(up, name, conf, system):
+    """Start it unless it is up, and see that it stays. Its folder is made, as systemd makes a StateDirectory."""
+    own = supervisor.settings(conf).get("program:" + name, {})
+    if own.get("directory"):
+        os.makedirs(own["directory"], mode=0o700, exist_ok=True)
+    if up.info(name)["statename"] == "BACKOFF":
+        _stop(up, name)  # else it waits longer each time
+    try:
+        up.call("startProcess", name, False)
+    except supervisor.Refused as e:
+        if e.code != 60:  # ALREADY_STARTED: supervisord was quicker
+            info = up.info(name) or {}
+            raise Failed("%s does not start: %s%s" % (name, info.get("spawnerr") or e, up.tail(info)))
+    end = time.monotonic() + COMES_UP
+    while True:
+        info = up.info(name)
+        if info["statename"] == "RUNNING":
+            break
+        if info["statename"] != "STARTING" or time.monotonic() > end:
+            raise Failed("%s does not stay up (%s)%s" % (name, info["statename"].lower(), up.tail(info)))
+        time.sleep(0.05)  # supervisord tells nobody that nothing happened
+    system.memo("supervisor.started", dict)[name] = len(system.touched)
+
+
+def _just_done(name, system):
+    """Whether it was started in this run, by what stands on the disk now. That counts as a restart once."""
+    return system.memo("supervisor.started", dict).pop(name, None) == len(system.touched)

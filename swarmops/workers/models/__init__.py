@@ -1,0 +1,1 @@
+"""Models and what keeps them busy: embeddings, inference, chunks, collections of vectors, chat."""
