@@ -9,5 +9,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
-  server: { port: 5173, strictPort: true },
+  // While one edits: `swarmops dashboard` beside it says where the coordinator is.
+  server: { host: '127.0.0.1', port: 5174, strictPort: true, proxy: { '/config.json': 'http://127.0.0.1:5173' } },
 })

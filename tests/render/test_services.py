@@ -163,6 +163,22 @@ def test_what_cannot_work_is_refused_before_any_host(plan, sections: dict[str, A
     assert any(said in line for line in refused.value.lines()), refused.value.lines()
 
 
+def test_what_is_off_unless_asked_for(plan, tmp_path: Path) -> None:
+    """S24, S4-36: loopback only, and no program is guessed."""
+    wished = {**DECLARED["infrastructure"], "vnc": "coordinator", "ollama": "ai"}
+    Store.at(None, "small").create("vnc.password")
+    with pytest.raises(InputError, match="say where its program is"):
+        plan(infrastructure=wished)
+    given = {"url": "https://models.example/ollama", "checksum": f"sha256:{'0' * 64}"}
+    made = plan(infrastructure=wished, services={**DECLARED["services"], "ollama": {"port": 11434, **given}})
+    assert "-localhost" in made.text("coordinator-1", "/usr/local/lib/swarmops/desktop")
+    assert " 127.0.0.1:6080 " in made.text("coordinator-1", "/etc/systemd/system/swarmops-novnc.service")
+    assert "OLLAMA_HOST=127.0.0.1:11434" in made.text("ai-1", "/etc/systemd/system/swarmops-ollama.service")
+    for host in ("coordinator-1", "ai-1"):
+        rules = made.text(host, "/etc/nftables.conf")
+        assert not any(port in rules for port in ("6080", "5901", "11434"))
+
+
 def test_a_service_on_a_public_address_is_refused(plan) -> None:
     with pytest.raises(InputError, match=r"8\.8\.4\.4 is a public address"):
         plan({**ONE_EACH, "npu": {"npu-1": "8.8.4.4"}})

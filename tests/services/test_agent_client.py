@@ -177,7 +177,7 @@ def test_an_agent_that_is_killed_loses_its_task_to_another(api: Coordinator, tmp
         made[0].kill()
         made.append(AgentProcess(tmp_path, api, "heir", "kill"))
         until(lambda: "begin 7" in made[1].said(), "the other one has it")
-        assert "victim" not in alive(api)
+        until(lambda: "victim" not in alive(api))
         task = api.ask("GET", f"/api/tasks/{id}", who="read").json()
         assert task["attempt"] == 2 and task["deaths"] == 1 and task["worker"] == "heir"
 

@@ -18,7 +18,7 @@ from swarmops.runtime.errors import Invalid, Unavailable
 from swarmops.runtime.op import Op, command
 from swarmops.runtime.worker import Fatal
 from swarmops.workers.executor import Setting
-from swarmops.workers.executors.ai import Executor
+from swarmops.workers.executors.ai import Executor, _fitted
 from tests.runtime.server import Server
 from tests.runtime.test_acl import rules
 from tests.services.models import At, items, model_folder, working
@@ -173,6 +173,12 @@ def test_wrong_options_are_said(options: dict[str, Any], sentence: str, tmp_path
     with pytest.raises(Invalid, match=sentence) as e:
         Executor(Setting("ai", tmp_path, options, None))  # type: ignore[arg-type]
     assert "secret" not in str(e.value)
+
+
+def test_a_result_has_room_for_the_longest_texts() -> None:
+    found = _fitted([{"id": str(i), "text": "ü" * 16_000} for i in range(100)])
+    assert sum(len(f["text"].encode()) for f in found) < 750_000 and all(f["cut"] for f in found)
+    assert "cut" not in _fitted([{"id": "1", "text": "x" * 32_768}])[0]
 
 
 def test_a_worker_of_the_role(worker: Callable[..., WorkerProgram], rt: Runtime, server: Server) -> None:

@@ -248,3 +248,6 @@ def test_without_redis_server_the_packaged_one_serves_and_is_named(here: Here) -
         assert rt.tasks.get("kept").status == "ready"
     assert here.run("check-health", PATH="/nowhere")[0] == 0
     assert "changed=0" in here.deploy(PATH="/nowhere")
+    assert here.run("collect-backups", "--to", "b", PATH="/nowhere")[0] == 0
+    code, said = here.run("backups", "verify", "--to", "b", PATH="/nowhere")
+    assert code == 0 and "Redis 6.2" in said, said

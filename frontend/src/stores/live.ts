@@ -61,10 +61,9 @@ async function keep(signal: AbortSignal): Promise<void> {
       live.why = 'The coordinator ended the stream.'
     } catch (e) {
       if (signal.aborted) return
-      if (live.state !== 'offline') {
-        live.why = e instanceof Error ? e.message : String(e)
-        heard(e)
-      }
+      if (e instanceof ApiError && e.status === 401) return logout(e.message)
+      // Whether the coordinator is away altogether is for the next question to find out.
+      if (live.state !== 'offline') live.why = `The stream is cut: ${e instanceof Error ? e.message : String(e)}`
     }
     if (signal.aborted) return
     if (live.state !== 'offline') live.state = 'polling'

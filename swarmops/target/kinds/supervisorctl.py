@@ -1,8 +1,7 @@
 """Programs kept by supervisord, as community.general's supervisorctl: for hosts that are deployed without root.
 
-A program is described by a file of its own, programs/<name>.conf beside supervisord.conf. When that changed,
-supervisord reads it again and the program is restarted, asked or not. supervisord itself is started when it is not
-running.
+A program is described by a file of its own, programs/<name>.conf beside supervisord.conf. When that changed, it is
+read again and the program is restarted, asked or not. supervisord itself is started when it is not running.
 """
 
 import os
@@ -86,7 +85,7 @@ def fix(args, want, state, system):
 
 
 def _up_states(want):
-    """What counts as running: one that is still coming up is waited for, and has to be stopped."""
+    """One that is still coming up does not run yet, and is not stopped yet."""
     return ("RUNNING",) if want.get("running") else ("STARTING", "RUNNING", "BACKOFF", "STOPPING")
 
 
