@@ -24,6 +24,7 @@ from swarmops.delivery.channel import LocalChannel
 from swarmops.target.probes._net import dial
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks of what we tell in one line
+LAST_WORK = 2.0  # seconds for a process of this machine to end what it does after its last word
 TIMEOUT = 10.0  # seconds for TCP, banner and login together
 USER_TIMEOUT = 20_000  # milliseconds after which unanswered data ends a connection, so that no send waits for ever
 
@@ -54,6 +55,7 @@ class Transport:
         self.access, self.known_hosts, self.timeout = access, known_hosts, timeout
         self._connection: Connection | None = None
         self._gateways: list[Connection] = []
+        self._here: list[LocalChannel] = []
 
     def open(self) -> Transport:
         if self.access.local:
@@ -73,7 +75,8 @@ class Transport:
         """Start `command` on a channel of its own: Paramiko's, or one like it on this machine."""
         self.open()
         if self.access.local:
-            return LocalChannel(command)
+            self._here.append(LocalChannel(command))
+            return self._here[-1]
         assert self._connection is not None
         # Paramiko waits for the answer to an exec without end, and a frozen host gives none.
         late = threading.Event()
@@ -128,6 +131,10 @@ class Transport:
         return channel.exit_status, said.decode("utf-8", "replace")
 
     def close(self) -> None:
+        for here in self._here:
+            here.close()
+            here.status_event.wait(LAST_WORK)  # it may still be keeping the engine that we sent
+        self._here.clear()
         for connection in [self._connection, *reversed(self._gateways)]:
             if connection is not None:
                 # A dead peer must not hold up the end of a run.
