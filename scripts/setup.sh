@@ -10,7 +10,7 @@ goal="${1:-demo}"
 PATH="$PATH:/usr/sbin:/sbin"
 
 # What each program is for, and the Debian package that has it.
-wanted="redis-server:redis-server chromium:chromium"
+wanted="redis-server:redis-server chromium:chromium fonts:fonts-dejavu-core libatomic:libatomic1"
 [ "$goal" = demo ] || wanted="$wanted systemd-nspawn:systemd-container debootstrap:debootstrap nft:nftables
 wg:wireguard-tools wireguard-go:wireguard-go ip:iproute2 ssh-keygen:openssh-client sshd:openssh-server
 dpkg-scanpackages:dpkg-dev age:age"
@@ -19,6 +19,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 there() {
     case "$1" in
     redis-server) have redis-server || have valkey-server ;;
+    fonts) [ -n "$(find /usr/share/fonts -name '*.ttf' 2>/dev/null | head -n 1)" ] ;;
+    libatomic) [ -n "$(find /usr/lib /usr/lib64 -maxdepth 2 -name libatomic.so.1 2>/dev/null | head -n 1)" ] ;;
     chromium) have chromium || have chromium-browser || have google-chrome ;;
     *) have "$1" ;;
     esac

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import openvino as ov
@@ -28,7 +29,7 @@ TEXTS = [
 
 def made(**more: object) -> Embedder:
     core = ov.Core()
-    return Embedder(core, look(core), model_folder(), Path("/nonexistent"), Measures("x"), **more).load()  # type: ignore[arg-type]
+    return Embedder(core, look(core), model_folder(), Path(mkdtemp()), Measures("x"), **more).load()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_an_npu_that_is_not_there_falls_back_and_says_so() -> None:
     core, folder = ov.Core(), model_folder()
     if "NPU" in look(core).found:
         pytest.skip("there is an NPU here")
-    found = Embedder(core, Devices(("NPU", "CPU")), folder, Path("/nonexistent"), Measures("x")).load()
+    found = Embedder(core, Devices(("NPU", "CPU")), folder, Path(mkdtemp()), Measures("x")).load()
     assert found.device == "CPU" and list(found.on.skipped) == ["NPU"]
 
 

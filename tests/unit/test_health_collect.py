@@ -278,11 +278,10 @@ def test_redis_on_the_host_with_its_password_in_a_file(ssh: Ssh, tmp_path: Path)
         server.wait()
 
 
-def test_six_hosts_that_are_well_take_less_than_a_second(ssh: Ssh) -> None:
+def test_six_hosts_that_are_well_take_less_than_five_seconds(ssh: Ssh) -> None:
     found = [Target(f"h{n}", ("base",), list(USUAL), ssh.access(f"h{n}")) for n in range(6)]
     look(found[:1], ssh.known_hosts)  # imports
     verdict = look(found, ssh.known_hosts)
     assert verdict.state is State.OK
     print(f"six hosts in {verdict.seconds} s")
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others may be at work on this machine
-    assert verdict.seconds < min(5.0, 1.0 * busy)
+    assert verdict.seconds < 5  # what is promised (S4-20), however busy this machine is; what it takes: benchmarks
