@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole story on six real hosts of this machine: deploy, deploy again, health, reach, backup, verify.
+# The whole story on six real hosts of this machine: deploy, deploy again, work, reach, health, logs, backup, restore.
 set -eu
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH:/usr/sbin:/sbin"
@@ -31,12 +31,23 @@ swarmops secrets init 2>/dev/null | tail -1
 say "everything that was declared is checked before a host is contacted"
 timed swarmops validate
 
-say "deploy: base, WireGuard mesh, Redis, clients, firewall"
-timed $in_lab -- swarmops deploy lan --yes 2>/tmp/swarmops-demo.$$ || { cat /tmp/swarmops-demo.$$; exit 1; }
+# The browser has one page to look at: nothing else can be reached from a lab.
+page=172.16.168.21
+wish='{"browser_options": {"allow": ["172.16.168.21:5173"], "allow_private": ["172.16.168.21/32"]},
+       "frontend_clients": ["coordinator", "controller", "browser"]}'
+
+say "deploy: base, WireGuard mesh, Redis, firewall, and on each host its service with a Python of its own"
+timed $in_lab -- swarmops deploy lan --yes -e "$wish" 2>/tmp/swarmops-demo.$$ || { cat /tmp/swarmops-demo.$$; exit 1; }
 rm -f /tmp/swarmops-demo.$$
 
 say "deploy again: nothing to do"
-timed $in_lab -- swarmops deploy lan --yes 2>&1 | tail -2
+timed $in_lab -- swarmops deploy lan --yes -e "$wish" 2>&1 | tail -2
+
+say "tasks go in at the coordinator and are done by the hosts that can"
+SWARMOPS_TOKEN="worker.$(swarmops secrets show api.worker --yes-print)"
+export SWARMOPS_TOKEN
+timed $in_lab -- .venv/bin/python scripts/demo_lab_tasks.py http://172.16.168.20:8002 http://$page:5173/
+unset SWARMOPS_TOKEN
 
 say "who reaches Redis?"
 # Speaks to Redis as ai-1's programs would: by the environment file and the password file that were deployed.
@@ -58,8 +69,14 @@ $on_ai "$redis" 10.77.0.23 "ai-1 through the mesh, as user app" PING login
 $on_ai "$redis" 10.77.0.23 "user app asks for what is not its own" "CONFIG GET dir" login
 swarmops lab exec --lab $lab --outside -- python3 -c "$redis" 172.16.168.23 "a stranger" PING
 
-say "health of the fleet"
-timed $in_lab -- swarmops check-health lan || [ $? = 1 ]
+say "health of the fleet, and every address"
+timed $in_lab -- swarmops check-health lan --publish auto || [ $? = 1 ]
+$in_lab -- swarmops status lan | tail -6
+
+say "one host is gone; the others go on"
+swarmops lab stop npu-1 --lab $lab
+$in_lab -- swarmops check-health lan | tail -1 || true
+swarmops lab start npu-1 --lab $lab
 
 say "backup: collected, then proved by booting a scratch Redis on the copy"
 $on_ai "$redis" 10.77.0.23 "ai-1 writes swarm:finding" "SET swarm:finding 42" login
@@ -75,6 +92,7 @@ $on_ai "$redis" 10.77.0.23 "swarm:finding is there again" "EXISTS swarm:finding"
 say "the hosts stay up; try next"
 cat <<'END'
    .venv/bin/swarmops lab exec -- swarmops deploy lan -C -D -e redis_maxmemory=512mb   # what would change?
+   .venv/bin/swarmops lab exec -- swarmops logs npu -f
    .venv/bin/swarmops lab fault pause redis-1; .venv/bin/swarmops lab exec -- swarmops check-health lan
    .venv/bin/swarmops lab down                                                         # leaves nothing behind
 END

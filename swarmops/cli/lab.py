@@ -77,6 +77,7 @@ def up(
     tier: str | None, inventory: str | None, root: str | None, name: str | None, limit: str | None, release: str
 ) -> None:
     """Boot the hosts of TIER, an inventory under inventory/."""
+    from swarmops.cli._lab_releases import prepare
     from swarmops.cli._output import progress
     from swarmops.cli._project import open_project
     from swarmops.lab import Lab, guests_of
@@ -86,6 +87,7 @@ def up(
     seconds = lab.up()
     count = f"{len(lab.guests)} host{'s' if len(lab.guests) > 1 else ''}"
     progress(f"lab {lab.name} is up: {count}, {release}, {seconds:.1f} s", "green")
+    prepare(project, lab)
     progress("next: swarmops lab exec -- swarmops deploy", "grey")
 
 

@@ -71,6 +71,19 @@ def ask(fleet: Fleet, plans: Mapping[str, Plan], state: Path) -> Iterator[tuple[
     records.remember_pythons(state, met)
 
 
+def prepare(plans: Mapping[str, Plan], python: Mapping[str, str], state: Path) -> list[str]:
+    """Choose and fetch the wheels of every release of `plans` ahead of a deploy that cannot reach an index.
+
+    python  python, arch and libc of the hosts; the names of what was chosen. Raises ReleaseError.
+    """
+    from swarmops.delivery import release_lock
+
+    target, found = release_lock.Target(**python), list(_by_extras(plans.values()))
+    for extras in found:
+        release_lock.locked(locks(state), extras, target)
+    return [", ".join(extras) or "runtime" for extras in found]
+
+
 def lacking(plans: Mapping[str, Plan], pythons: Mapping[str, Mapping[str, str]], state: Path) -> list[str]:
     """What `fill` must first get from an index, which takes a while: one sentence each."""
     if not any(steps_of(p) for p in plans.values()):

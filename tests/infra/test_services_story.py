@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from tests.conftest import lacking
 from tests.infra.caller import Answer, Caller
 from tests.infra.fleet import Controller, shipped
 from tests.infra.small import until
+from tests.services import dashboard
 
 DEBIAN_13 = release_lock.Target("3.13", "x86_64", "glibc 2.41")
 EXTRAS = (["api"], ["page"], ["npu", "worker"], ["ai", "worker"], ["browser", "worker"])
@@ -142,6 +146,41 @@ def test_a_page_of_the_lan_is_drawn_on_browser(fleet: Fleet) -> None:
     )
     told = until(lambda: _ended(fleet, refused.json["id"]), 30, "the fetch of a page that is not allowed")
     assert told["status"] in ("failed", "dead") and "172.16.168.20" in told["error"], told
+
+
+@dataclass
+class Dashboard:
+    url: str
+    tokens: dict[str, str]
+
+
+def test_the_dashboard_shows_it_all(fleet: Fleet, tmp_path: Path) -> None:
+    """S4-02, S4-44: in a real browser on the operator's network, with what check-health saw of the hosts."""
+    told = fleet.controller.run("check-health", "lan", "--publish", "auto")
+    assert told.code == 0, told
+    inside = tmp_path / "chromium-in-the-lab"
+    inside.write_text(f'#!/bin/sh\nexec {shlex.join(fleet.lab.controller_argv([dashboard.CHROMIUM or ""]))} "$@"\n')
+    inside.chmod(0o755)
+    place = Dashboard(PAGE.rstrip("/"), {"read": fleet.token("read")})
+    with dashboard.chromium(str(inside) if dashboard.CHROMIUM else None) as browser:
+        context = browser.new_context(viewport=dashboard.DESK)
+        visit = dashboard.Visit(context, place)
+        page = visit.login()
+        for role in ADDRESS:
+            page.get_by_text(f"{role}-1", exact=True).first.wait_for()
+        visit.picture("story-overview")
+        page = visit.go("network")
+        page.get_by_role("button", name="Handshake age").click()
+        visit.picture("story-network")
+        page = visit.go("tasks")
+        for kind in ("embed", "search", "screenshot"):
+            page.get_by_text(kind, exact=True).first.wait_for()
+        visit.picture("story-tasks")
+        page.get_by_label("Search").fill("embed")
+        page.get_by_role("link", name="embed").first.click()
+        page.get_by_text("npu-1").first.wait_for()
+        visit.picture("story-task")
+        assert visit.hosts == {place.url, base("coordinator")} and visit.complaints == []
 
 
 def _ended(fleet: Fleet, id: str) -> dict[str, Any] | None:

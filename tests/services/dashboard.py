@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
@@ -50,12 +50,12 @@ def hold(context: Context) -> str:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
+def chromium(program: str | None = CHROMIUM) -> Iterator[Browser]:
+    if program is None:
         lacking("no chromium on PATH (apt install chromium)")
     # Chromium's sandbox does not work for root, as whom tests run in CI. This browser opens pages of these tests only.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=os.geteuid() != 0)
+        browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=os.geteuid() != 0)
         yield browser
         browser.close()
 
@@ -121,10 +121,17 @@ class Site:
         }
 
 
+class Place(Protocol):
+    """Where a dashboard is, and the tokens to log in with: by scope."""
+
+    url: str
+    tokens: dict[str, str]
+
+
 class Visit:
     """A browser's visit: what it asked for, and what it complained about."""
 
-    def __init__(self, context: BrowserContext, site: Site):
+    def __init__(self, context: BrowserContext, site: Place):
         self.site, self.context, self.page = site, context, context.new_page()
         self.requests: list[str] = []
         self.complaints: list[str] = []
