@@ -1,6 +1,6 @@
 # The two commands: `make demo` shows the whole story on this machine, `make test` proves it. Both set up what they need.
 # `make demo ONCE=1` ends by itself; `make demo-lab` is the story on six real hosts, which are booted here (root).
-.PHONY: demo demo-lab test lint unit infra bench bench-runtime clean
+.PHONY: demo demo-lab test lint unit infra bench bench-runtime bench-services clean
 
 demo:
 	@echo "setting up what the demo needs (once)"
@@ -41,6 +41,12 @@ bench-runtime:
 	.venv/bin/python benchmarks/runtime/memory.py
 	.venv/bin/python benchmarks/runtime/failures.py
 	.venv/bin/python benchmarks/runtime/soak.py
+
+bench-services:
+	@scripts/setup.sh test
+	.venv/bin/python -m benchmarks.services.round_trip
+	.venv/bin/python -m benchmarks.services.idle_agents
+	.venv/bin/python benchmarks/services/embeddings.py
 
 clean:
 	rm -rf .venv out build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -21,7 +21,9 @@ def vars(context):
         "limits": {"body": size(own["body_max"]), "rate": own["rate"]},
         "duties": own["duties"],
     }
-    return {**found, "config": config, "tokens": tokens(context, GRANTS)}
+    # As root on the host, or as the user who deployed: with their own way to the files that the unit is handed.
+    asks = ["/usr/bin/env", f"SWARMOPS_RUNTIME={own['paths']['config']}/runtime.json", *own["program"]]
+    return {**found, "config": config, "tokens": tokens(context, GRANTS), "asks": asks}
 
 
 def origins(context):
