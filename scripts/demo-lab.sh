@@ -33,7 +33,7 @@ timed swarmops validate
 
 # The browser has one page to look at: nothing else can be reached from a lab.
 page=172.16.168.21
-wish='{"browser_options": {"allow": ["172.16.168.21:5173"], "allow_private": ["172.16.168.21/32"]},
+wish='{"redis_vector_sets": true, "browser_options": {"allow": ["172.16.168.21:5173"], "allow_private": ["172.16.168.21/32"]},
        "frontend_clients": ["coordinator", "controller", "browser"]}'
 
 say "deploy: base, WireGuard mesh, Redis, firewall, and on each host its service with a Python of its own"

@@ -81,6 +81,11 @@ def wait_for(condition: Callable[[], bool], within: float = 60, left: Callable[[
         time.sleep(0.02)
 
 
+def nothing_left(traces: Traces) -> None:
+    """The last one to go is the process that has tidied up."""
+    wait_for(lambda: traces.found() == [], 5, traces.found)
+
+
 def gone(traces: Traces) -> None:
     wait_for(lambda: traces.processes() == [], left=traces.processes)
 
@@ -328,7 +333,7 @@ def test_down_leaves_nothing(pair: Lab, now: bool) -> None:
     pair.fault("delay", "one", value=5)
     pair.fault("pause", "two")
     pair.down(now)
-    assert traces.found() == []
+    nothing_left(traces)
     assert machine.INOTIFY.read_text() == inotify
 
 
@@ -352,7 +357,7 @@ def test_killed_supervisor_and_cleaner_are_tidied_by_down(pair: Lab) -> None:
     gone(traces)
     assert traces.found()
     pair.down()
-    assert traces.found() == []
+    nothing_left(traces)
 
 
 def _children(pid: int) -> list[int]:
@@ -373,4 +378,4 @@ def test_up_killed_half_way_leaves_nothing(pair: Lab, after: float) -> None:
     process.wait()
     gone(traces)
     pair.down()
-    assert traces.found() == []
+    nothing_left(traces)

@@ -33,6 +33,7 @@ PAGE = "http://172.16.168.21:5173/"
 # The browser may look at one page of the LAN, and the page lets it in.
 WISHES = {
     "base_time_sync": "none",
+    "redis_vector_sets": True,
     "frontend_clients": ["coordinator", "controller", "browser"],
     "browser_options": {"allow": ["172.16.168.21:5173"], "allow_private": ["172.16.168.21/32"]},
 }
