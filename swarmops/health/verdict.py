@@ -37,6 +37,7 @@ class Result:
     service  what suffers when it fails: its role, or another service that this host uses
     quiet    it only repeats another trouble (the host could not be reached; the service is down on its own host)
              and so counts for nothing
+    silent   the hosts whose silence is all that it complains of
     """
 
     host: str
@@ -53,6 +54,7 @@ class Result:
     limits: Mapping[str, Any] = field(default_factory=dict)
     quiet: bool = False
     service: str = ""
+    silent: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -116,17 +118,20 @@ def _stops(result: Result, service: str) -> bool:
 
 
 def echoes(verdict: Verdict) -> Verdict:
-    """The verdict in which a service that is down on its own hosts makes no other host ill (S4-39).
+    """The verdict in which a service that is down on its own hosts, or a host that is gone, makes no other host ill
+    (S4-39).
 
     Its users cannot reach it either, and say so; that is one trouble, not one for every user.
     """
     ill = verdict.ill()
+    gone = {h.name for h in verdict.hosts if any(r.id == "reach" and r.state is State.CRITICAL for r in h.results)}
 
     def hush(h: HostHealth, r: Result) -> Result:
-        return replace(r, quiet=True) if r.service in ill and r.service not in h.roles else r
+        others = r.service in ill and r.service not in h.roles
+        return replace(r, quiet=True) if others or (r.silent and gone.issuperset(r.silent)) else r
 
     hosts = (HostHealth(h.name, h.roles, tuple(hush(h, r) for r in h.results)) for h in verdict.hosts)
-    return replace(verdict, hosts=tuple(hosts)) if ill else verdict
+    return replace(verdict, hosts=tuple(hosts)) if ill or gone else verdict
 
 
 def judge(host: str, check: Mapping[str, Any], event: Mapping[str, Any], declared: str | None = None) -> Result:
@@ -151,8 +156,10 @@ def judge(host: str, check: Mapping[str, Any], event: Mapping[str, Any], declare
             if check.get("probe") == "latency":
                 said = event.get("class") or check.get("args", {}).get("class") or declared
                 state, detail = _link(state, detail, value, said if isinstance(said, str) else None)
-    ms = _number(event.get("ms")) or 0.0
-    return result(host, check, state, detail, value=value, unit=unit, ms=ms, limits=limits)
+    told = event.get("silent")
+    silent = tuple(one_line(name) for name in told[:1000]) if isinstance(told, list) else ()
+    more: dict[str, Any] = {"ms": _number(event.get("ms")) or 0.0, "limits": limits, "silent": silent}
+    return result(host, check, state, detail, value=value, unit=unit, **more)
 
 
 def result(host: str, check: Mapping[str, Any], state: State, detail: str, **more: Any) -> Result:

@@ -171,16 +171,16 @@ def test_the_dashboard_shows_it_all(fleet: Fleet, tmp_path: Path) -> None:
             page.get_by_text(f"{role}-1", exact=True).first.wait_for()
         visit.picture("story-overview")
         page = visit.go("network")
-        page.get_by_role("button", name="Handshake age").click()
+        page.get_by_role("radio", name="Handshake age").check(force=True)
         visit.picture("story-network")
         page = visit.go("tasks")
         for kind in ("embed", "search", "screenshot"):
             page.get_by_text(kind, exact=True).first.wait_for()
         visit.picture("story-tasks")
         page.get_by_label("Search").fill("embed")
-        page.get_by_role("link", name="embed").first.click()
-        page.get_by_text("npu-1").first.wait_for()
-        visit.picture("story-task")
+        page.get_by_role("button", name="embed").first.click()
+        page.get_by_role("dialog").get_by_text("npu-1").first.wait_for()
+        visit.picture("story-task", whole=False)
         assert visit.hosts == {place.url, base("coordinator")} and visit.complaints == []
 
 

@@ -200,6 +200,21 @@ def test_one_dead_service_makes_no_other_host_ill() -> None:
     assert [h.state for h in echoes(Verdict((fine, user), 1.0, 1.0, ("redis", "ai"))).hosts] == [OK, CRITICAL]
 
 
+def test_a_host_that_is_gone_makes_no_other_host_ill() -> None:
+    """S4-39: its peers do not hear it, which is its trouble; one that is there and not heard is theirs."""
+    gone = host("npu-1", made("npu-1", "", "reach", CRITICAL, "timeout"))
+    silent = judge("ai-1", TUNNEL, {"ok": True, "warn": True, "detail": "npu-1 ...", "silent": ["npu-1"]})
+    both = judge("db-1", TUNNEL, {"ok": False, "detail": "npu-1, ai-1 ...", "silent": ["npu-1", "ai-1"]})
+    there = host("ai-1", made("ai-1", **REACHED), silent)
+    verdict = echoes(Verdict((gone, there, host("db-1", made("db-1", **REACHED), both)), 1.0, 1.0))
+    assert [h.state for h in verdict.hosts] == [CRITICAL, OK, CRITICAL]
+    well = host("npu-1", made("npu-1", **REACHED))
+    assert [h.state for h in echoes(Verdict((well, there), 1.0, 1.0)).hosts] == [OK, WARNING]
+
+
+TUNNEL = {"id": "wireguard/tunnel", "role": "wireguard", "name": "tunnel", "probe": "wireguard"}
+
+
 def test_json(fleet: Verdict) -> None:
     data = json.loads(formats.text("json", fleet))
     assert (data["schema"], data["state"], data["exit"]) == ("swarmops.health/1", "CRITICAL", 2)

@@ -61,6 +61,7 @@ def judge(peers, wanted, answers, now):
     known = {p["address"] for p in peers}
     bad: list = []
     slow: list = []
+    silent: list = []
     ages: list = []
     for address, name in sorted(wanted.items(), key=lambda item: item[1]):
         if address not in known:
@@ -72,10 +73,13 @@ def judge(peers, wanted, answers, now):
             ages.append(max(0, age or 0))
         elif asked or peer["keepalive"]:
             ages += [age] if age is not None else []
+            silent += [name] if asked else []
             _complain(name, age, asked, bad, slow)
     found = {"unit": "s", "value": round(max(ages), 1) if ages else None}
     if answers:
         found["echo_ms"] = round(max(answers.values()), 3)
+    if silent and len(silent) == len(bad) + len(slow):  # nothing else is wrong: it may be their trouble, not ours
+        found["silent"] = silent
     if bad:
         return dict(found, ok=False, detail="; ".join(bad + slow))
     if slow:
