@@ -63,6 +63,8 @@ def fix(args, want, state, system):
     try:
         if args["state"] in ("stopped", "absent") and not up.answers():
             return _forget(args)
+        if args["state"] != "absent":
+            _folder(args)
         if not up.answers():
             up.start(args["python"])
         changed = up.changed().get(name)
@@ -79,7 +81,7 @@ def fix(args, want, state, system):
         if args["state"] == "stopped":
             _stop(up, name)
         elif args["state"] != "present":
-            _start(up, name, _conf(args), system)
+            _start(up, name, system)
     except supervisor.Refused as e:
         raise Failed("supervisord refuses: %s: %s" % (name, e))
 
@@ -87,6 +89,15 @@ def fix(args, want, state, system):
 def _up_states(want):
     """One that is still coming up does not run yet, and is not stopped yet."""
     return ("RUNNING",) if want.get("running") else ("STARTING", "RUNNING", "BACKOFF", "STOPPING")
+
+
+def _folder(args):
+    """The program's own folder, as systemd makes a StateDirectory. Before supervisord hears of the program: it starts
+    it by itself then."""
+    if os.path.isfile(_conf(args)):
+        own = supervisor.settings(_conf(args)).get("program:" + args["name"], {})
+        if own.get("directory"):
+            os.makedirs(own["directory"], mode=0o700, exist_ok=True)
 
 
 def _conf(args):
@@ -121,11 +132,8 @@ def _stop(up, name):
             raise
 
 
-def _start(up, name, conf, system):
-    """Start it unless it is up, and see that it stays. Its folder is made, as systemd makes a StateDirectory."""
-    own = supervisor.settings(conf).get("program:" + name, {})
-    if own.get("directory"):
-        os.makedirs(own["directory"], mode=0o700, exist_ok=True)
+def _start(up, name, system):
+    """Start it unless it is up, and see that it stays."""
     if up.info(name)["statename"] == "BACKOFF":
         _stop(up, name)  # else it waits longer each time
     try:
