@@ -17,7 +17,6 @@ from swarmops.lab.machine import LabError
 
 REBOOT = 133  # what nspawn exits with when the host wants to boot again
 SSH_WITHIN = 60.0  # seconds from boot to SSH banner; some 24 hosts on two cores take 7
-STUBBORN = 4  # times that a host's init is killed before its nspawn is
 STOP_WITHIN = 15.0
 
 
@@ -164,16 +163,13 @@ class Host:
     async def kill(self) -> None:
         """Power loss: init dies, and with it every process of the host."""
         self._wanted = False
-        tries = 0
-        while self._keeper and not self._keeper.done():
-            # An nspawn whose init dies while it is still being set up may wait for it without end: then it goes too.
-            pid = self.leader() if tries < STUBBORN else None
-            pid = pid or (self._process.pid if self._process else None)
-            if pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            tries += 1
-            await asyncio.wait([self._keeper], timeout=0.5)
+        if self._keeper and not self._keeper.done():
+            while not self._keeper.done():
+                pid = self.leader() or (self._process.pid if self._process else None)
+                if pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                await asyncio.wait([self._keeper], timeout=0.5)
         self.freeze(False)
         self.state = "off"
 

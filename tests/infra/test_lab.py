@@ -366,15 +366,18 @@ def _children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("after", [0.05, 0.3, 0.6])
 def test_up_killed_half_way_leaves_nothing(pair: Lab, after: float) -> None:
-    traces = Traces(pair.name, 2)
+    """Six hosts, which take more than a second: an `up` that has ended leaves a lab, and rightly so."""
+    guests = [Guest(f"g{n}", f"172.16.168.{n}") for n in range(20, 26)]
+    traces = Traces(pair.name, len(guests))
     script = (
         f"from swarmops.lab import Lab, Guest\nprint('go', flush=True)\n"
-        f"Lab({pair.name!r}, [Guest('one', '172.16.168.20'), Guest('two', '172.16.168.21')]).up()"
+        f"Lab({pair.name!r}, {guests!r}).up()\nprint('up', flush=True)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert process.stdout and process.stdout.readline() == b"go\n"
     time.sleep(after)  # a point in its boot; what matters is that there are several
     process.kill()
+    assert b"up" not in process.stdout.read(), "too late: the lab was up"
     process.wait()
     gone(traces)
     pair.down()
