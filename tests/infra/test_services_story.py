@@ -181,6 +181,7 @@ def test_the_dashboard_shows_it_all(fleet: Fleet, tmp_path: Path) -> None:
         page.get_by_role("button", name="embed").first.click()
         page.get_by_role("dialog").get_by_text("npu-1").first.wait_for()
         visit.picture("story-task", whole=False)
+        visit.expect_complaint("Cross-Origin-Opener-Policy")  # a browser heeds it over HTTPS only, and says so
         assert visit.hosts == {place.url, base("coordinator")} and visit.complaints == []
 
 
