@@ -69,6 +69,7 @@ def command(
 
     from swarmops.health import collect
     from swarmops.model.faults import Faults
+    from swarmops.operate.status import services_of
 
     began, format_ = time.monotonic(), "json" if as_json else format_
     project = open_project(tier, inventory, root)
@@ -80,7 +81,7 @@ def command(
             found,
             project.state / "known_hosts",
             deadline=max(min(deadline, LEAST), deadline - planned),
-            services=_services(project),
+            services=services_of(project),
             on_result=_line if format_ == "jsonl" and not out else None,
         )
         _tell(verdict, format_, out, verbose, again=watch is not None)
@@ -96,12 +97,6 @@ def _publish(project: Project, url: str, verdict: Verdict) -> bool:
     from swarmops.health.formats.json import document
 
     return publish(project, url, "/api/fleet", document(verdict))
-
-
-def _services(project: Project) -> tuple[str, ...]:
-    """The roles that serve others: those with a place in `services` and hosts."""
-    placed = project.distributed.infrastructure
-    return tuple(s for s in project.distributed.services if s in placed)
 
 
 def _line(result: Result) -> None:

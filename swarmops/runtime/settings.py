@@ -12,7 +12,6 @@ From keywords, a URL, the environment or a file; all give the same client:
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from swarmops.runtime import wire
 from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, number
 
@@ -129,14 +129,7 @@ class Settings:
 
         Names of files in it count from its own folder, so that a service finds what it was handed beside it.
         """
-        try:
-            said = json.loads(Path(path).read_text())
-        except OSError as e:
-            raise Invalid(str(path), e.strerror or str(e)) from None
-        except ValueError as e:
-            raise Invalid(str(path), f"is not JSON: {e}") from None
-        if not isinstance(said, dict):
-            raise Invalid(str(path), "is not a JSON object")
+        said = wire.read_file(path, dict, "a JSON object")
         beside = Path(path).parent
         said.update({k: str(beside / said[k]) for k in FILES if isinstance(said.get(k), str) and said[k]})
         found: dict[str, Any] = _from_url(said.pop("url")) if "url" in said else {}

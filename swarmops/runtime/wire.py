@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any, NoReturn
 
 from swarmops.runtime.errors import Invalid, TooLarge
@@ -40,6 +41,17 @@ def loads(data: bytes | str, path: str = "", limit: int = LIMIT) -> Any:
         raise Invalid(path, f"is not JSON: {_reason(e)}") from None
     _check(value, path)
     return value
+
+
+def read_file(path: str | Path, kind: type, words: str) -> Any:
+    """The JSON in a file, which must be a `kind`, called `words`. Raises Invalid with the file's name."""
+    try:
+        said = loads(Path(path).read_bytes(), str(path))
+    except OSError as e:
+        raise Invalid(str(path), e.strerror or str(e)) from None
+    if not isinstance(said, kind):
+        raise Invalid(str(path), f"is not {words}")
+    return said
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

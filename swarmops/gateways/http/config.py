@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmops.gateways.desk.times import Times
+from swarmops.runtime import wire
 from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, names, number
 
@@ -70,14 +70,7 @@ class Config:
 
 def read(path: str | Path) -> Config:
     """The configuration in a file; other files in it are relative to its folder. Raises Invalid with every fault."""
-    try:
-        said = json.loads(Path(path).read_bytes())
-    except OSError as e:
-        raise Invalid(str(path), e.strerror or str(e)) from None
-    except ValueError as e:
-        raise Invalid(str(path), f"is not JSON: {e}") from None
-    if not isinstance(said, dict):
-        raise Invalid(str(path), "is not a JSON object")
+    said = wire.read_file(path, dict, "a JSON object")
     return of(said, Path(path).parent, str(path))
 
 
