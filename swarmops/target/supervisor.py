@@ -10,6 +10,7 @@ from swarmops.target.system import Failed
 
 LONGEST_SOCKET = 100  # bytes of the socket's path; supervisord needs some more for a temporary name beside it
 READY = 20  # seconds within which a supervisord that was just started must answer
+COMES_UP = 10.0  # seconds; supervisord calls a program running once it has lasted for a second (startsecs)
 CALL = 120  # seconds for one call; stopping a program may take as long as the program is given
 KEPT = ("HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV")
 KEPT_PREFIXES = ("LC_", "PLAYWRIGHT_", "SSL_CERT_", "XDG_")
@@ -103,6 +104,39 @@ class Supervisor:
             time.sleep(pause)  # a socket that is not there yet cannot be waited for
             pause = min(pause * 1.5, 0.1)
         os.unlink(said)
+
+    def run(self, program):
+        """Start a program unless it is up, and see that it stays. Raises Failed with its last words."""
+        if self.info(program)["statename"] == "BACKOFF":
+            self.stop(program)  # else it waits longer each time
+        try:
+            self.call("startProcess", program, False)
+        except Refused as e:
+            if e.code != 60:  # ALREADY_STARTED: supervisord was quicker
+                info = self.info(program) or {}
+                raise Failed("%s does not start: %s%s" % (program, info.get("spawnerr") or e, self.tail(info)))
+        end = time.monotonic() + COMES_UP
+        while True:
+            info = self.info(program)
+            if info["statename"] == "RUNNING":
+                return
+            if info["statename"] != "STARTING" or time.monotonic() > end:
+                raise Failed("%s does not stay up (%s)%s" % (program, info["statename"].lower(), self.tail(info)))
+            time.sleep(0.05)  # supervisord tells nobody that nothing happened
+
+    def stop(self, program):
+        """Stop a program; one that does not run is fine."""
+        try:
+            self.call("stopProcess", program)
+        except Refused as e:
+            if e.code != 70:  # NOT_RUNNING
+                raise
+
+    def remove(self, program):
+        """Stop a program and forget it; one that is not known is fine."""
+        if self.info(program) is not None:
+            self.stop(program)
+            self.call("removeProcessGroup", program)
 
     def tail(self, info):
         """The last lines that a program said, for the end of a sentence."""

@@ -50,8 +50,10 @@ def test_nobody_waits_behind_an_error(rt: Runtime) -> None:
     rt.run(command("SCRIPT", "FLUSH"))
     pop = Op("", ("nothing",), ("BLPOP", "nothing", 5), safe=True, block=5.0)
     began = time.monotonic()
-    threading.Timer(0.2, lambda: rt.run(command("RPUSH", "nothing", "here"))).start()
+    pusher = threading.Timer(0.2, lambda: rt.run(command("RPUSH", "nothing", "here")))
+    pusher.start()
     moment, popped = rt.run_many([ping(rt), pop])
+    pusher.join(timeout=5)
     assert moment > 0 and popped == [b"nothing", b"here"]
     one, two = rt.run_many([command("LPUSH", "nothing"), pop])
     assert isinstance(one, Refused) and isinstance(two, Refused)

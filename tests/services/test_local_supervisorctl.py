@@ -208,6 +208,8 @@ def test_a_killed_program_comes_back_and_a_killed_supervisor_is_started(kept: Ke
         time.sleep(0.05)
     second = kept.pid()
     assert second not in (0, first)
+    while Path(f"/proc/{second}/comm").read_text() != "sleep\n" and time.monotonic() < limit:
+        time.sleep(0.01)  # setpriv has done its work once it is the program
     os.kill(own, signal.SIGKILL)
     gone(second)  # its programs end with it, so that their ports are free
     assert kept.probe()["detail"] == "supervisord is not running"

@@ -5,7 +5,6 @@ read again and the program is restarted, asked or not. supervisord itself is sta
 """
 
 import os
-import time
 
 from swarmops.target import supervisor
 from swarmops.target.system import Failed, Missing
@@ -18,7 +17,6 @@ ARGS = {
 }
 # What stands for an argument that is not given: planning knows the host's folders and which Python is ours.
 TEMPLATES = {"config": "{{ paths.config }}/supervisord.conf", "python": "{{ here_program[0] }}"}
-COMES_UP = 10.0  # seconds; supervisord calls a program running once it has lasted for a second (startsecs)
 
 
 def want(args):
@@ -69,7 +67,7 @@ def fix(args, want, state, system):
             up.start(args["python"])
         changed = up.changed().get(name)
         if args["state"] == "absent" or changed in ("changed", "removed"):
-            _remove(up, name)
+            up.remove(name)
         if args["state"] == "absent":
             return _forget(args)
         if changed == "removed":  # its file was taken away, as an unsuccessful deploy takes back what it wrote
@@ -77,11 +75,12 @@ def fix(args, want, state, system):
         if changed:
             up.call("addProcessGroup", name)
         if args["state"] == "restarted" and not changed:
-            _stop(up, name)
+            up.stop(name)
         if args["state"] == "stopped":
-            _stop(up, name)
+            up.stop(name)
         elif args["state"] != "present":
-            _start(up, name, system)
+            up.run(name)
+            system.memo("supervisor.started", dict)[name] = len(system.touched)
     except supervisor.Refused as e:
         raise Failed("supervisord refuses: %s: %s" % (name, e))
 
@@ -116,41 +115,6 @@ def _forget(args):
     """Nothing brings the program back."""
     if args["state"] == "absent" and os.path.exists(_conf(args)):
         os.unlink(_conf(args))
-
-
-def _remove(up, name):
-    if up.info(name) is not None:
-        _stop(up, name)
-        up.call("removeProcessGroup", name)
-
-
-def _stop(up, name):
-    try:
-        up.call("stopProcess", name)
-    except supervisor.Refused as e:
-        if e.code != 70:  # NOT_RUNNING
-            raise
-
-
-def _start(up, name, system):
-    """Start it unless it is up, and see that it stays."""
-    if up.info(name)["statename"] == "BACKOFF":
-        _stop(up, name)  # else it waits longer each time
-    try:
-        up.call("startProcess", name, False)
-    except supervisor.Refused as e:
-        if e.code != 60:  # ALREADY_STARTED: supervisord was quicker
-            info = up.info(name) or {}
-            raise Failed("%s does not start: %s%s" % (name, info.get("spawnerr") or e, up.tail(info)))
-    end = time.monotonic() + COMES_UP
-    while True:
-        info = up.info(name)
-        if info["statename"] == "RUNNING":
-            break
-        if info["statename"] != "STARTING" or time.monotonic() > end:
-            raise Failed("%s does not stay up (%s)%s" % (name, info["statename"].lower(), up.tail(info)))
-        time.sleep(0.05)  # supervisord tells nobody that nothing happened
-    system.memo("supervisor.started", dict)[name] = len(system.touched)
 
 
 def _just_done(name, system):
