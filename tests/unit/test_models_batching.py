@@ -49,6 +49,26 @@ def test_those_who_wait_together_go_together() -> None:
     asyncio.run(main())
 
 
+class Mute:
+    """A result that is not to be put in words: of vectors that takes longer than to find them."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("nobody asked for words")
+
+
+def test_nobody_puts_results_in_words() -> None:
+    async def main() -> None:
+        async def run(items: Sequence[int]) -> Sequence[Mute]:
+            return [Mute() for _ in items]
+
+        batcher = Batcher[int, Mute](run, most=2)
+        found = await asyncio.gather(batcher.put([1, 2, 3]), batcher.put([4]))
+        assert [len(results) for results in found] == [3, 1]
+        await batcher.close()
+
+    asyncio.run(main())
+
+
 def test_a_batch_never_weighs_more_than_allowed_but_for_one_item() -> None:
     async def main() -> None:
         run = Doubling()

@@ -68,8 +68,13 @@ class Batcher(Generic[T, R]):
         try:
             return await done
         finally:
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(request)
+            self._drop(request)
+
+    def _drop(self, request: _Request[T]) -> None:
+        """It waits no more, if it still did. Asked first: a deque that lacks it says so with all its vectors in words,
+        which took a third of the time of embedding."""
+        if request in self._waiting:
+            self._waiting.remove(request)
 
     async def close(self) -> None:
         """Those who still wait are cancelled."""
@@ -158,8 +163,7 @@ class Batcher(Generic[T, R]):
                     request.done.set_exception(e)
             return
         for request in requests.values():
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(request)
+            self._drop(request)
             request.given, request.back, request.alone = 0, 0, True
             if not request.done.done():
                 self._waiting.append(request)
