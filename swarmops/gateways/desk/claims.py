@@ -12,7 +12,6 @@ from swarmops.gateways.desk.line import Line
 from swarmops.gateways.desk.remote import Hold, Remote, task
 from swarmops.gateways.desk.times import Times
 from swarmops.runtime.errors import SwarmError
-from swarmops.runtime.op import Op
 from swarmops.runtime.tasks import Claim, Claimed, Outcome
 
 log = logging.getLogger(__name__)
@@ -91,14 +90,15 @@ class Claims:
                         remote.push({**why, "reason": "it was cancelled, timed out or given to another"})
             await self._give_back(remote, claimed.strays)
 
-    async def _give_back(self, remote: Remote, ids: list[str]) -> None:
+    async def _give_back(self, remote: Remote, ids: list[str], **more: Any) -> None:
         if ids:
-            await self._step(remote, released=ids)
+            await self._step(remote, released=ids, **more)
 
     async def _at_rest(self, remote: Remote) -> None:
-        """It holds nothing: it needs no lease, which would have to be renewed."""
-        key = self.runtime.keys.queue(remote.queue, "alive")
-        await self.runtime.run(Op("", (key,), ("ZREM", key, remote.id), safe=True))
+        """It holds nothing: it needs no lease, which would have to be renewed. What Redis gave it and never came to it
+        (an answer was lost) goes back, for without a lease nobody would miss it."""
+        claimed = await self._step(remote, holding=[], lease_ms=0)
+        await self._give_back(remote, claimed.strays, lease_ms=0)
 
     async def _rest(self, remote: Remote) -> None:
         async with remote.lock:

@@ -11,7 +11,7 @@ from swarmops.gateways.desk.remote import Remote
 from swarmops.runtime.errors import NotFound, SwarmError
 
 if TYPE_CHECKING:
-    from swarmops.gateways.desk.desk import Desk
+    from swarmops.gateways.desk.members import Members
 
 log = logging.getLogger(__name__)
 TICK = 0.5  # seconds between two looks
@@ -21,7 +21,7 @@ HOLDERS = 5.0  # seconds at most between two renewals of a lease
 class Heart:
     """Runs as long as its desk."""
 
-    def __init__(self, desk: Desk):
+    def __init__(self, desk: Members):
         self.desk = desk
 
     async def run(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmops.gateways.desk.remote import Remote
 from swarmops.runtime.errors import SwarmError
-from swarmops.runtime.op import Op
+from swarmops.runtime.op import Op, good
 
 if TYPE_CHECKING:
     from swarmops.gateways.desk.claims import Claims
@@ -139,10 +139,8 @@ class Line:
         """The sets of needs for which there may be tasks."""
         key = self.desk.runtime.keys.queue(self.queue, "lanes")
         look = self.desk.runtime.tasks.step.op(self.name, lease_ms=0, queue=self.queue)
-        found = await self.desk.runtime.run_many([look, Op("", (key,), ("SMEMBERS", key), safe=True)], patience=0)
-        for one in found:
-            if isinstance(one, Exception):
-                raise one
+        asked = [look, Op("", (key,), ("SMEMBERS", key), safe=True)]
+        found = good(await self.desk.runtime.run_many(asked, patience=0))
         return [lane.decode() for lane in found[1]]
 
     def _free(self, lane: str, most: int) -> list[Remote]:

@@ -22,7 +22,6 @@ class Hold:
 
     attempt: int
     claim: Claim | None = None
-    given: bool = True  # handed to the agent, as far as we know
     reporting: bool = False  # its outcome is on the way to Redis
 
 

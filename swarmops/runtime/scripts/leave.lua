@@ -10,6 +10,7 @@
 -- key alive   ZSET    worker -> end of its lease, ms
 -- key load    HASH    worker -> number of tasks it holds
 -- key alone   HASH    worker -> the suspect task it runs alone
+-- key caps    HASH    worker -> its capabilities
 -- key deaths  HASH    id -> workers that died while they held it
 -- key next    HASH    id -> its children
 -- key wfleft  HASH    workflow -> tasks not yet ended
@@ -20,6 +21,7 @@
 -- include ending
 local worker, n, cursor, once = ARGV[1], 0, '0', {} -- HSCAN may show one twice
 call('ZREM', k_alive, worker)
+call('HDEL', k_caps, worker)
 if call('HEXISTS', k_load, worker) == 1 then
   repeat
     local page = call('HSCAN', k_held, cursor, 'COUNT', 1000)

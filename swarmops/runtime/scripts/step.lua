@@ -2,7 +2,7 @@
 -- it takes tasks from dead workers, looks at the timers, and takes in what plain Redis users posted.
 -- args: worker, lease ms, want, capabilities joined by commas, tasks it thinks it holds or -1,
 --     n, n times id, attempt, d(one) or f(ailed, f500: again after 500 ms) or
---     x (failed, do not retry), JSON;  m, m ids given back
+--     x (failed, do not retry) or u (no handler for its type here), JSON;  m, m ids given back
 -- answers: [ms until something is due or -1, [id, attempt, record ...], [id, why refused ...],
 --     [ids it held before, when they are not as many as it thinks], [child, parent, outcome ...], was it different (0, 1)]
 -- key task      HASH    id -> record, of open and dead tasks; conf.limit at most
@@ -17,6 +17,7 @@
 -- key held      HASH    id -> worker attempt since_ms submitted_ms type: the running tasks
 -- key alive     ZSET    worker -> end of its lease, ms
 -- key load      HASH    worker -> number of tasks it holds
+-- key caps      HASH    worker -> its capabilities, joined by commas
 -- key alone     HASH    worker -> the suspect task it runs alone
 -- key attempts  HASH    id -> claims so far: the fencing token
 -- key fails     HASH    id -> failures so far, and the last error
@@ -51,7 +52,11 @@ at = at + 1 + n * 4
 local back = {}
 for i = at + 1, at + tonumber(ARGV[at]) do back[#back + 1] = ARGV[i] end
 if #back > 0 then take_back(worker, back) end
-if lease > 0 then call('ZADD', k_alive, now + lease, worker) else call('ZREM', k_alive, worker) end
+if lease <= 0 then -- it rests: what it can do is still known
+  call('ZREM', k_alive, worker)
+elseif call('ZADD', k_alive, now + lease, worker) == 1 then
+  call('HSET', k_caps, worker, ARGV[4])
+end
 if #outs > 0 or #unheld > 0 then settle() end
 
 reap()

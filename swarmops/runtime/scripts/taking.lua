@@ -14,6 +14,39 @@ local function bucket(name, ms, into)
   into[field] = (into[field] or 0) + 1
 end
 
+local function set_of(capabilities)
+  local has = {}
+  for one in string.gmatch(capabilities, '[^,]+') do has[one] = true end
+  return has
+end
+
+local function fits(lane, has)
+  for need in string.gmatch(lane, '[^,]+') do
+    if not has[need] then return false end
+  end
+  return true
+end
+
+-- The worker has no handler for the type of this task. If another has, its type is from now on one of its needs.
+local function pass_on(id, record, kind)
+  local submitted, _, lane = string.match(record, RECORD)
+  local needs = { kind }
+  for need in string.gmatch(lane, '[^,]+') do
+    if need == kind then return false end
+    needs[#needs + 1] = need
+  end
+  table.sort(needs)
+  local to, known = table.concat(needs, ','), false
+  for _, capabilities in ipairs(call('HVALS', k_caps)) do known = known or fits(to, set_of(capabilities)) end
+  if not known or call('SCARD', k_lanes) >= LANES and call('SISMEMBER', k_lanes, to) == 0 then return false end
+  local head, rest = string.match(record, '^(%d+|%d+|)[^|]*(|.*)$')
+  record = head .. to .. rest
+  call('HSET', k_task, id, record)
+  said('released', id)
+  go_back(id, record, false)
+  return true
+end
+
 local function why_not(id, attempt, worker, kind)
   local over = call('HGET', k_out, id)
   if over then -- not refused is only what was recorded already, and is said again since the answer was lost
@@ -65,8 +98,8 @@ local function take_results(worker, first, n, refused)
         end
         close(id, 'done', task_type, submitted, workflow, '"result":' .. payload, attempt, worker, since)
         if linked then ready_children(id) end
-      else
-        local again = string.sub(kind, 1, 1) == 'f'
+      elseif kind ~= 'u' or not pass_on(id, call('HGET', k_task, id), task_type) then
+        local again = kind ~= 'x'
         fail(id, call('HGET', k_task, id), payload, again, attempt, worker, since, string.match(kind, '%d+'))
       end
     end
@@ -133,6 +166,7 @@ local function reap()
   if #lost > 0 then
     call('ZREM', k_alive, unpack(lost))
     call('HDEL', k_alone, unpack(lost))
+    call('HDEL', k_caps, unpack(lost))
     event('worker.dead', lost)
     count('workers_dead', #lost)
   end
@@ -166,13 +200,6 @@ local function due()
       end
     end
   end
-end
-
-local function fits(lane, has)
-  for need in string.gmatch(lane, '[^,]+') do
-    if not has[need] then return false end
-  end
-  return true
 end
 
 -- Up to `want` of the first ready tasks of these lanes.
@@ -223,8 +250,7 @@ end
 -- Which tasks this worker gets. What may have killed its worker runs alone: nothing else is held with it.
 local function choose(worker, want, capabilities)
   if suspects and call('HEXISTS', k_alone, worker) == 1 then return {}, false end
-  local has, lanes, doubtful = {}, {}, {}
-  for one in string.gmatch(capabilities, '[^,]+') do has[one] = true end
+  local has, lanes, doubtful = set_of(capabilities), {}, {}
   for _, lane in ipairs(call('SMEMBERS', k_lanes)) do
     if string.sub(lane, 1, 1) ~= '!' then
       if lane == '' or fits(lane, has) then lanes[#lanes + 1] = lane end

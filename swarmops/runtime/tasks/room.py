@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Collection, Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
-from swarmops.runtime import scripts, wire
+from swarmops.runtime import wire
 from swarmops.runtime.errors import NotFound
 from swarmops.runtime.flow import Steps, flow, is_async
 from swarmops.runtime.ids import name, names, number, one_of
-from swarmops.runtime.keys import Keys
 from swarmops.runtime.op import Executor, Mode, Op, Room, operation
+from swarmops.runtime.tasks.packing import claimed, depth, described, pack, packed, queue_keys
 from swarmops.runtime.tasks.records import (
     STATUSES,
     Claim,
@@ -27,11 +26,6 @@ from swarmops.runtime.tasks.records import (
     Task,
     TaskFailed,
     TaskSpec,
-    claimed,
-    depth,
-    described,
-    pack,
-    packed,
 )
 from swarmops.runtime.tasks.waiting import AsyncWaits, Waits
 
@@ -39,13 +33,7 @@ __all__ = ["Claim", "Claimed", "Depth", "Outcome", "Submitted", "Task", "TaskFai
 
 BULK = 1000  # tasks in one script: some milliseconds of Redis' time
 FLUSH = 10  # scripts in one flush
-
-
-@lru_cache(1024)
-def queue_keys(keys: Keys, queue: str, script: str) -> tuple[str, ...]:
-    """The keys of a queue script: their names are the names of the parts. Raises Invalid."""
-    name(queue, "queue")
-    return tuple(keys.queue(queue, part) for part in scripts.load(script).keys)
+OTHER = 1 << 31  # a number of held tasks that differs from Redis' own, whatever that is
 
 
 class Tasks(Room[Mode]):
@@ -137,14 +125,17 @@ class Tasks(Room[Mode]):
         queue: str = "default",
         released: Collection[str] = (),
         holding: Collection[str] | int | None = None,
+        exactly: bool = False,
     ) -> Op[Claimed]:
         """Report outcomes, give tasks back, renew the lease, claim up to `want` more: all in one.
 
         holding: the ids this worker thinks it holds, those in `results` included, so that it hears of what it lost.
+        Redis compares their number, which is cheap, and enough for who says it again and again; exactly: the ids.
         """
         args: list[Any] = [name(worker, "worker"), int(lease_ms), int(number(want, "want", 0, 10_000))]
         args += [",".join(names(caps, "caps")) if caps else ""]
-        args += [holding if isinstance(holding, int) else -1 if holding is None else len(holding), len(results)]
+        many = holding if isinstance(holding, int) else -1 if holding is None else len(holding)
+        args += [OTHER if exactly and many > 0 else many, len(results)]
         for r in results:
             args += r.packed()
         args += (len(released), *released)

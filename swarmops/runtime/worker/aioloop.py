@@ -93,8 +93,8 @@ class AsyncWorker(Base):
     async def _work(self) -> None:
         while not self.stopping:
             self._bell.clear()
-            free = self.concurrency - len(self.running)
-            due = bool(self.running) and time.monotonic() - self._spoke >= self.every
+            free = self.concurrency - len(self.running) if self.handlers.tasks else 0
+            due = (bool(self.running) or not self.handlers.tasks) and time.monotonic() - self._spoke >= self.every
             if self.done or self.back or due or (self._hungry and free):
                 if not await self._step(free):
                     await self._pause()

@@ -17,9 +17,12 @@ from swarmops.runtime.settings import Settings
 from swarmops.runtime.worker.handlers import Handlers
 from swarmops.runtime.worker.outage import Outage, log
 
+MOST = 64  # capabilities of one worker
+
 
 class Base:
-    """name: with something no other start of it has. every: seconds between two beats. Raises Invalid."""
+    """caps: what it can do, besides the kinds of its handlers, which are capabilities too; name: with something no
+    other start of it has; every: seconds between two beats. Raises Invalid."""
 
     def __init__(
         self,
@@ -32,7 +35,7 @@ class Base:
         drain_timeout: float,
     ):
         self.handlers = Handlers.of(handlers)
-        self.queue, self.caps = ids.name(queue, "queue"), ids.names(caps, "caps")
+        self.queue, self.caps = ids.name(queue, "queue"), with_kinds(ids.names(caps, "caps"), self.handlers)
         self.name = incarnation(name)
         self.threads = int(ids.number(threads, "threads", 1, 256))
         self.lease_ms = int(ids.number(lease, "lease", 0.1, 86400) * 1000)
@@ -59,6 +62,12 @@ class Base:
         self.refused += len(refused)
         for id, why in refused:
             log.warning("the result of %s was refused: %s", id, why)
+
+
+def with_kinds(caps: Sequence[str], handlers: Handlers) -> tuple[str, ...]:
+    """`caps`, and each kind of task as one, so that a task may need its own kind; as many as there is room for."""
+    kinds = sorted(kind for kind in handlers.tasks if kind not in caps)
+    return tuple(sorted([*caps, *kinds[: max(0, MOST - len(caps))]]))
 
 
 def incarnation(name: str | None) -> str:

@@ -44,7 +44,7 @@ def prepared(handlers: Handlers, claim: Claim) -> tuple[Handler, tuple[Any, ...]
     """What to call, or why it cannot be."""
     handler = handlers.tasks.get(claim.kind)
     if handler is None:
-        return Outcome.failed(claim, handlers.unknown(claim.kind))
+        return Outcome(claim.id, claim.attempt, error=handlers.unknown(claim.kind), unknown=True)
     if claim.fault:
         return Outcome.failed(claim, claim.fault, retry=False)
     try:

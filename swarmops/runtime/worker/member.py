@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from swarmops.runtime.client.aio import AsyncRuntime
@@ -12,17 +12,8 @@ from swarmops.runtime.errors import Refused
 from swarmops.runtime.registry.beating import AgentBeat, AsyncBeating, Beating
 from swarmops.runtime.registry.capabilities import detect
 from swarmops.runtime.worker.aioloop import AsyncWorker
-from swarmops.runtime.worker.handlers import Handlers
 from swarmops.runtime.worker.loop import Worker
 from swarmops.runtime.worker.outage import log
-
-MOST = 64  # capabilities of one worker
-
-
-def with_kinds(caps: Sequence[str], handlers: Handlers) -> list[str]:
-    """`caps`, and each kind of task as one, so that a task may need its own kind; as many as there is room for."""
-    kinds = sorted(kind for kind in handlers.tasks if kind not in caps)
-    return [*caps, *kinds[: max(0, MOST - len(set(caps)))]]
 
 
 @contextlib.contextmanager
@@ -45,17 +36,24 @@ def as_agent(worker: Worker) -> Iterator[None]:
 async def as_agent_async(worker: AsyncWorker) -> AsyncIterator[None]:
     """The same for a worker of coroutines, in its event loop."""
     async with AsyncRuntime(worker.runtime.settings, connections=2) as rt:
-        beating = AsyncBeating(_beat(rt, worker, lambda: len(worker.running)))
-        try:
-            await beating.start()
-        except Refused as e:
-            log.warning("%s is not in the registry: %s", worker.name, e)
+        async with in_registry(_beat(rt, worker, lambda: len(worker.running))):
             yield
-            return
-        try:
-            yield
-        finally:
-            await beating.close()
+
+
+@contextlib.asynccontextmanager
+async def in_registry(beat: AgentBeat) -> AsyncIterator[None]:
+    """Registered and beating meanwhile. A registry that refuses it (full, taken) is no reason not to work."""
+    beating = AsyncBeating(beat)
+    try:
+        await beating.start()
+    except Refused as e:
+        log.warning("%s is not in the registry: %s", beat.id, e)
+        yield
+        return
+    try:
+        yield
+    finally:
+        await beating.close()
 
 
 def _beat(rt: Runtime | AsyncRuntime, worker: Worker | AsyncWorker, busy: Any) -> AgentBeat:
