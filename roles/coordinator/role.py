@@ -1,13 +1,16 @@
 """What the coordinator derives from the inventory: who may ask it, and which nodes and services it watches."""
 
 from swarmops.planning.filters import size
+from swarmops.planning.https import checked_as, secured
 from swarmops.planning.services import GRANTS, LOOPBACK, addresses, placed, reached, service, tokens, url
 
-HTTP = ("coordinator", "frontend", "npu", "ai", "browser")  # roles with a health path
+HTTP = ("coordinator", "frontend", "npu", "ai", "browser", "shell")  # roles with a health path
+TIMES = ("heartbeat", "grace", "silent", "lease")
 
 
 def vars(context):
-    found, own = service(context), context.vars
+    own, tls = context.vars, secured(context)
+    found = service(context, tls)
     config = {
         "name": context.host.name,
         "bind": found["bind"],
@@ -20,10 +23,24 @@ def vars(context):
         "services": services(context),
         "limits": {"body": size(own["body_max"]), "rate": own["rate"]},
         "duties": own["duties"],
+        "agents": times(own["agents"]),
+        **files(tls),
     }
     # As root on the host, or as the user who deployed: with their own way to the files that the unit is handed.
     asks = ["/usr/bin/env", f"SWARMOPS_RUNTIME={own['paths']['config']}/runtime.json", *own["program"]]
-    return {**found, "config": config, "tokens": tokens(context, GRANTS), "asks": asks}
+    return {**found, **tls, "config": config, "tokens": tokens(context, GRANTS), "asks": asks}
+
+
+def times(said):
+    if unknown := [name for name in said if name not in TIMES]:
+        raise ValueError(f"agents has no '{unknown[0]}' (known: {', '.join(TIMES)})")
+    return dict(said)
+
+
+def files(tls):
+    """Its certificate, and whose it trusts where it looks at other coordinators: files beside the configuration."""
+    found = {"tls": {"cert": "coordinator.crt", "key": "coordinator.key"}} if tls["tls_cert"] else {}
+    return found | ({"ca": "coordinator-ca.crt"} if tls["tls_ca"] else {})
 
 
 def origins(context):
@@ -58,8 +75,11 @@ def services(context):
     for role in HTTP:
         for host in placed(context, role):
             theirs = host.vars
-            where = url(reached(context, host, role), theirs[f"{role}_port"], theirs[f"{role}_path"])
+            tls = role == "coordinator" and bool(theirs["coordinator_tls"])
+            where = url(reached(context, host, role), theirs[f"{role}_port"], theirs[f"{role}_path"], tls=tls)
             alone = len([r for r in host.roles if r in HTTP]) == 1
             name = host.name if alone else f"{host.name}-{role}"
-            found.append({"name": name, "role": role, "node": host.name, "url": where})
+            known = checked_as(host, role) if tls else ""
+            told = {"name": name, "role": role, "node": host.name, "url": where}
+            found.append(told | ({"server_name": known} if known else {}))
     return found

@@ -1,5 +1,6 @@
 """What the frontend derives: where its page finds the coordinator."""
 
+from swarmops.planning.https import checked_as
 from swarmops.planning.services import LOOPBACK, addresses, placed, service, url
 
 
@@ -14,5 +15,6 @@ def coordinator(context):
     known = placed(context, "coordinator")
     if not known:
         raise ValueError("no host has the role coordinator (say frontend_coordinator: http://HOST:PORT)")
-    address = [*addresses(known[0], "coordinator").values(), LOOPBACK][0]
-    return url(address, known[0].vars["coordinator_port"])
+    first = known[0]
+    address = checked_as(first, "coordinator") or [*addresses(first, "coordinator").values(), LOOPBACK][0]
+    return url(address, first.vars["coordinator_port"], tls=bool(first.vars["coordinator_tls"]))

@@ -9,7 +9,7 @@ print(client.result(client.submit("embed", {"text": "hello"})))
 from __future__ import annotations
 
 from swarmops.client.agent import Agent, Fatal, Job, Retry
-from swarmops.client.errors import ApiError, Away, Denied, Late, TaskFailed
+from swarmops.client.errors import ApiError, Away, Denied, Late, TaskFailed, Untrusted
 from swarmops.client.http import Client
 
-__all__ = ["Agent", "ApiError", "Away", "Client", "Denied", "Fatal", "Job", "Late", "Retry", "TaskFailed"]
+__all__ = ["Agent", "ApiError", "Away", "Client", "Denied", "Fatal", "Job", "Late", "Retry", "TaskFailed", "Untrusted"]

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import random
 import signal
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +35,8 @@ class Agent:
     """token: `<id>.<secret>` with the scope agent. name: its id, the same after every start (default: the host's name).
 
     capacity: tasks at the same time. capabilities: beside the kinds of its handlers and what is detected. ca: a file of
-    certificates to trust instead of the system's. drain: seconds that tasks may take when it is to end. on_config:
-    called with a new configuration before it is acknowledged.
+    certificates to trust instead of the system's, or a context. drain: seconds that tasks may take when it is to end.
+    on_config: called with a new configuration before it is acknowledged.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Agent:
         capabilities: Sequence[str] = (),
         capacity: int = 1,
         queue: str | None = None,
-        ca: str | None = None,
+        ca: str | ssl.SSLContext | None = None,
         drain: float = 30.0,
         on_config: Callable[[Any], Any] | None = None,
         on_stop: Callable[[], Any] | None = None,

@@ -3,6 +3,7 @@
 ApiError          the coordinator said no; `status`, `path` of the field, `retry_after` seconds
 ├── Denied        no token, a bad one, or one that may not (401, 403)
 └── Away          it cannot be reached, or its Redis cannot (503): try again
+    └── Untrusted its certificate is not trusted, or it is http where https was said: trying again is in vain
 TaskFailed        the task that was waited for ended without a result
 Late              it has not ended in time; it goes on
 """
@@ -24,6 +25,10 @@ class Denied(ApiError):
 
 class Away(ApiError):
     """Nobody answers, or not now."""
+
+
+class Untrusted(Away):
+    """Who answers cannot show who they are."""
 
 
 class TaskFailed(Exception):

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from swarmops.client.errors import ApiError, Away, Denied, Late, TaskFailed
+from swarmops.client.errors import ApiError, Away, Denied, Late, TaskFailed, Untrusted
+from swarmops.client.tls import context, mistaken
 
 SLICE = 30.0  # seconds that one question for a result stays open
 TRIES = 3
@@ -23,22 +24,22 @@ ENDED = ("done", "dead", "cancelled", "expired", "stopped", "spoilt")
 Json = Any
 
 
-def context(ca: str | None) -> ssl.SSLContext:
-    """TLS that always checks who answers. ca: a file of certificates to trust instead of the system's."""
-    return ssl.create_default_context(cafile=ca)
-
-
 class Client:
-    """A coordinator at `url` (https://name:8002). token: `<id>.<secret>`. Any number of threads may use one."""
+    """A coordinator at `url` (https://name:8002). token: `<id>.<secret>`. Any number of threads may use one.
 
-    def __init__(self, url: str, token: str, ca: str | None = None, timeout: float = 30.0):
+    ca: a file of certificates to trust instead of the system's, or a context. Raises ValueError for what is no address
+    and for a file that holds none.
+    """
+
+    def __init__(self, url: str, token: str, ca: str | ssl.SSLContext | None = None, timeout: float = 30.0):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{parts.scheme or url!r}: the address of a coordinator begins with http:// or https://")
         if parts.username or parts.password or parts.query:
             raise ValueError("an address holds no secrets: give the token as such")
         self.scheme, self.host, self.port, self.base = parts.scheme, parts.hostname, parts.port, parts.path.rstrip("/")
-        self._token, self._ca, self.timeout = token, ca, timeout
+        self._token, self.timeout = token, timeout
+        self._tls = context(ca) if self.scheme == "https" else None
         self._mine = threading.local()
 
     def __repr__(self) -> str:
@@ -166,9 +167,10 @@ class Client:
             except (OSError, http.client.HTTPException) as e:
                 self.close()
                 # A connection that was kept may have been closed meanwhile: that says nothing of the coordinator.
-                if isinstance(e, ssl.SSLCertVerificationError) or (fresh and not left):
-                    raise Away(0, f"{self.host}:{self.port}: {e or type(e).__name__}") from None
                 if fresh:
+                    self.untrusted(e)
+                    if not left:
+                        raise Away(0, f"{self.host}:{self.port}: {e or type(e).__name__}") from None
                     time.sleep(0.2)
         raise Away(0, f"{self.host}:{self.port} does not answer")
 
@@ -194,10 +196,16 @@ class Client:
             there.sock.settimeout(timeout)
         return there
 
+    def untrusted(self, e: BaseException) -> None:
+        """Raises Untrusted where `e`, with which a new connection failed, says so."""
+        port = self.port or (443 if self._tls else 80)
+        if why := mistaken(e, self.host, port, self._tls is not None):
+            raise Untrusted(0, f"{self.host}:{port}: {why}") from None
+
     def connect(self, timeout: float) -> http.client.HTTPConnection:
         """A connection of its own."""
-        if self.scheme == "https":
-            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=context(self._ca))
+        if self._tls:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self._tls)
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
 

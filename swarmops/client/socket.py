@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
 from swarmops.client.errors import Denied
-from swarmops.client.http import context
+from swarmops.client.tls import context, mistaken
 
 MOST = 4 << 20  # bytes of a message
 WITHIN = 10.0  # seconds to connect
@@ -19,15 +20,16 @@ class Broken(Exception):
 
 
 class Socket:
-    """Raises ValueError for an address that is none."""
+    """Raises ValueError for an address that is none, and for a `ca` that holds no certificates."""
 
-    def __init__(self, url: str, token: str, ca: str | None):
+    def __init__(self, url: str, token: str, ca: str | ssl.SSLContext | None):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https", "ws", "wss") or not parts.hostname or "@" in parts.netloc:
             raise ValueError("the address of a coordinator is https://NAME:PORT, without a token")
-        self._secure = parts.scheme in ("https", "wss")
-        self.url = f"ws{'s' if self._secure else ''}://{parts.netloc}{parts.path.rstrip('/')}/agent-connect"
-        self._token, self._ca = token, ca
+        secure = parts.scheme in ("https", "wss")
+        self._host, self._port = parts.hostname, parts.port or (443 if secure else 80)
+        self.url = f"ws{'s' if secure else ''}://{parts.netloc}{parts.path.rstrip('/')}/agent-connect"
+        self._token, self._tls = token, context(ca) if secure else None
         self._connection: Any = None
         self._held = contextlib.ExitStack()
 
@@ -44,7 +46,7 @@ class Socket:
             opening = connect(
                 self.url,
                 additional_headers={"Authorization": f"Bearer {self._token}"},
-                ssl=context(self._ca) if self._secure else None,
+                ssl=self._tls,
                 open_timeout=WITHIN,
                 close_timeout=2,
                 max_size=MOST,
@@ -57,7 +59,8 @@ class Socket:
                 raise Denied(status, _sentence(e.response.body)) from None
             raise Broken(f"{self.url} answers {status}") from None
         except (OSError, WebSocketException, TimeoutError) as e:
-            raise Broken(f"{self.url}: {e or type(e).__name__}") from None
+            why = mistaken(e, self._host, self._port, self._tls is not None)
+            raise Broken(f"{self.url}: {why or e or type(e).__name__}") from None
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises Broken."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from swarmops.client.errors import ApiError, Away
+from swarmops.client.errors import ApiError, Away, Untrusted
 
 if TYPE_CHECKING:
     from swarmops.client.http import Client
@@ -25,6 +25,8 @@ def events(client: Client, since: str | None) -> Iterator[Any]:
             for id, event in _read(client, last):
                 last, pause = id or last, 0.2
                 yield event
+        except Untrusted:
+            raise
         except (OSError, http.client.HTTPException, Away):
             pass
         time.sleep(random.uniform(0, pause))
@@ -37,8 +39,12 @@ def _read(client: Client, last: str | None) -> Iterator[tuple[str, Any]]:
         headers = {**client._headers(), "Accept": "text/event-stream"}
         if last:
             headers["Last-Event-ID"] = last
-        connection.request("GET", client.base + "/api/events", headers=headers)
-        answer = connection.getresponse()
+        try:
+            connection.request("GET", client.base + "/api/events", headers=headers)
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException) as e:
+            client.untrusted(e)
+            raise
         if answer.status != 200:
             said = answer.read()
             kind = Away if answer.status in (429, 502, 503, 504) else ApiError

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from swarmops.model.secrets import Secret, Store
+
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the group of P-256
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 
@@ -61,6 +63,19 @@ def leaf(ca: str, name: str, alternatives: tuple[str, ...]) -> tuple[str, str]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return private.decode(), made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def issued(store: Store, ca: Any, name: str, alternatives: Sequence[str]) -> dict[str, Any]:
+    """tls_cert and tls_key of a host, and tls_ca, which it trusts. `ca`: the secret `tls.ca`.
+
+    While the CA is being rotated, both are trusted, and the old one still signs: so a host that has not heard of the
+    new one yet is not cut off.
+    """
+    before = store.previous("tls.ca")
+    signer = before.open() if before else str(ca)
+    key, certificate = leaf(signer, name, tuple(dict.fromkeys(n for n in alternatives if n)))
+    trusted = [public_part(str(ca)), *([public_part(before.open())] if before else [])]
+    return {"tls_ca": "\n".join(trusted), "tls_cert": certificate, "tls_key": Secret("tls.ca", key)}
 
 
 def _number(secret: bytes, what: bytes, label: bytes) -> int:

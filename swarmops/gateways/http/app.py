@@ -28,6 +28,7 @@ from swarmops.gateways.http.config import Config
 from swarmops.gateways.http.counts import Counts
 from swarmops.gateways.http.document import document
 from swarmops.gateways.http.router import Needs
+from swarmops.gateways.http.tls import trusted
 from swarmops.runtime.client.aio import AsyncRuntime
 from swarmops.runtime.errors import SwarmError
 from swarmops.web.answers import Json, Wrong, answer
@@ -51,6 +52,7 @@ def make_app(config: Config, runtime: AsyncRuntime, tokens: Tokens | None = None
     state.config, state.runtime, state.began = config, runtime, time.time()
     state.pulse, state.counts, state.stopping = Pulse(runtime.settings), Counts(), asyncio.Event()
     state.tokens = (tokens or Tokens(config.tokens)).with_store(runtime)
+    state.trust = trusted(config)
     state.modules = modules()
     # Not include_router: routes as they are, those without parameters first (/api/tasks/next before /api/tasks/{id}).
     app.router.routes += sorted((r for m in state.modules for r in m.router.routes), key=_generality)

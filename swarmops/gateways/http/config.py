@@ -45,6 +45,7 @@ class Limits:
 class Config:
     """bind: addresses; hosts: names that callers may use for us, the addresses of `bind` always; origins: pages that
     may ask from browsers; tokens: a file beside this one; tls: certificate and key, files beside it too;
+    ca: certificates that are trusted besides the system's where services are looked at by https, a file too;
     nodes, services: the fleet as it was declared; duties: also do the leader's work. Raises Invalid.
     """
 
@@ -55,6 +56,7 @@ class Config:
     hosts: tuple[str, ...] = ()
     tokens: Path | None = None
     tls: tuple[Path, Path] | None = None
+    ca: Path | None = None
     queues: tuple[str, ...] = ("default",)
     nodes: tuple[dict[str, Any], ...] = ()
     services: tuple[dict[str, Any], ...] = ()
@@ -124,7 +126,7 @@ def _limits(value: Any, path: str, _: Path) -> Limits:
     return Limits(**value)
 
 
-def _tokens(value: Any, path: str, folder: Path) -> Path | None:
+def _file(value: Any, path: str, folder: Path) -> Path | None:
     if value is None:
         return None
     if not isinstance(value, str):
@@ -137,7 +139,7 @@ def _tls(value: Any, path: str, folder: Path) -> tuple[Path, Path] | None:
         return None
     if not isinstance(value, dict) or set(value) != {"cert", "key"}:
         raise Invalid(path, 'is not {"cert": file, "key": file}')
-    files = [_tokens(value[which], f"{path}.{which}", folder) for which in ("cert", "key")]
+    files = [_file(value[which], f"{path}.{which}", folder) for which in ("cert", "key")]
     if not files[0] or not files[1]:
         raise Invalid(path, "names no files")
     return files[0], files[1]
@@ -175,7 +177,8 @@ _READ: dict[str, Callable[[Any, str, Path], Any]] = {
     "name": lambda value, path, _: name(value, path),
     "origins": _origins,
     "hosts": _hosts,
-    "tokens": _tokens,
+    "tokens": _file,
+    "ca": _file,
     "tls": _tls,
     "queues": lambda value, path, _: names(value, path, 100),
     "nodes": _objects,

@@ -126,7 +126,7 @@ def stopping(connection: HTTPConnection) -> asyncio.Event:
 
 async def unless_stopping(request: Request, wanted: Awaitable[T]) -> T:
     """What is awaited, or Late as soon as the server is to end, or whoever asked has gone."""
-    ends = [asyncio.ensure_future(stopping(request).wait()), asyncio.ensure_future(_gone(request))]
+    ends = [asyncio.ensure_future(stopping(request).wait()), asyncio.ensure_future(gone(request))]
     work = asyncio.ensure_future(wanted)
     try:
         await asyncio.wait([*ends, work], return_when=asyncio.FIRST_COMPLETED)
@@ -142,7 +142,8 @@ async def unless_stopping(request: Request, wanted: Awaitable[T]) -> T:
                 await work
 
 
-async def _gone(request: Request) -> None:
+async def gone(request: Request) -> None:
+    """Ends when whoever asked has hung up."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

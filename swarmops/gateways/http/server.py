@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import logging
 import signal
-import ssl
 from collections.abc import Callable
 from typing import Any
 
 from swarmops.gateways.http.app import make_app, settings_for, wrapped
 from swarmops.gateways.http.config import Config
+from swarmops.gateways.http.tls import served
 from swarmops.runtime.client.aio import AsyncRuntime
 from swarmops.runtime.coordinator.loop import AsyncCoordinator
-from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import new_id
 from swarmops.runtime.settings import Settings
 from swarmops.web.serving import listening, serve
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 async def run(config: Config, settings: Settings, said: Callable[[str], Any] = lambda _: None) -> None:
     """Serve until SIGTERM or SIGINT. said: is given a line once it answers. Raises Invalid, Unavailable (address)."""
     tokens = Tokens.of_file(config.tokens) if config.tokens else Tokens()
-    tls = _tls(config)
+    tls = served(config)
     sockets = listening(config.bind, config.port)
     port = sockets[0].getsockname()[1]
     async with contextlib.AsyncExitStack() as stack:
@@ -48,19 +47,6 @@ async def run(config: Config, settings: Settings, said: Callable[[str], Any] = l
 
         more: dict[str, Any] = {"sockets": sockets, "tls": tls, "head": config.limits.head}
         await serve(wrapped(app), config.bind, port, stopping=stopping, ready=ready, **more)
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    """Raises Invalid for files that are no certificate with its key."""
-    if config.tls is None:
-        return None
-    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    found.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        found.load_cert_chain(*config.tls)
-    except OSError as e:
-        raise Invalid("tls", f"{config.tls[0]} and {config.tls[1]}: {e.strerror or e}") from None
-    return found
 
 
 def _url(scheme: str, bind: str, port: int) -> str:

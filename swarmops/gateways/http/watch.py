@@ -8,7 +8,7 @@ import json
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +26,10 @@ BADNESS = (OK, UNKNOWN, WARNING, CRITICAL)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A service as it was at_ms. latency_ms: until it had answered, None when it did not."""
+    """A service as it was at_ms. latency_ms: until it had answered, None when it did not.
+
+    server_name: by which its certificate is checked, "" for the host of its url.
+    """
 
     name: str
     role: str
@@ -36,10 +39,12 @@ class Seen:
     why: str = "it was not looked at yet"
     latency_ms: float | None = None
     at_ms: int | None = None
+    server_name: str = ""
 
     def now(self) -> dict[str, Any]:
         """As it is told: what is old says nothing."""
         found = asdict(self)
+        del found["server_name"]
         if self.at_ms is not None and (old := time.time() - self.at_ms / 1000) > STALE:
             found |= {
                 "state": UNKNOWN,
@@ -53,10 +58,10 @@ class Watch:
 
     def __init__(self, runtime: Any, services: Sequence[Mapping[str, Any]], tls: ssl.SSLContext | None = None):
         self.runtime, self.tls = runtime, tls
-        self.seen = [
-            Seen(str(s.get("name", "")), str(s.get("role", "")), str(s.get("node", "")), str(s.get("url", "")))
-            for s in services
-        ]
+        self.seen = []
+        for one in services:
+            name, role, node, url = (str(one.get(key, "")) for key in ("name", "role", "node", "url"))
+            self.seen.append(Seen(name, role, node, url, server_name=str(one.get("server_name", ""))))
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -77,19 +82,21 @@ class Watch:
         latency = None
         try:
             async with asyncio.timeout(WITHIN):
-                status, body = await get(seen.url, self.tls)
+                status, body = await get(seen.url, self.tls, seen.server_name)
             latency = round((time.perf_counter() - began) * 1000, 2)
             state, why = _judged(status, body)
         except TimeoutError:
             state, why = CRITICAL, f"it did not answer within {WITHIN:g} s"
         except ConnectionRefusedError:
             state, why = CRITICAL, "nobody listens there"
+        except ssl.SSLCertVerificationError as e:
+            state, why = CRITICAL, f"its certificate is not trusted: {e.verify_message}"[:200]
         except ssl.SSLError as e:
             state, why = CRITICAL, f"TLS: {e.reason or e}"
         except (OSError, h11.RemoteProtocolError, ValueError) as e:
             state, why = CRITICAL, (getattr(e, "strerror", None) or str(e) or type(e).__name__)[:200]
         at = round(time.time() * 1000)
-        return Seen(seen.name, seen.role, seen.node, seen.url, state, why, latency, at)
+        return replace(seen, state=state, why=why, latency_ms=latency, at_ms=at)
 
 
 def worst(states: Sequence[str]) -> str:
@@ -112,7 +119,7 @@ def _judged(status: int, body: bytes) -> tuple[str, str]:
     return CRITICAL, f"it answers {status}{': ' + told if told else ''}"
 
 
-async def get(url: str, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
+async def get(url: str, tls: ssl.SSLContext | None = None, server_name: str = "") -> tuple[int, bytes]:
     """(status, body) of a GET. Raises OSError, h11.RemoteProtocolError, ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -120,7 +127,8 @@ async def get(url: str, tls: ssl.SSLContext | None = None) -> tuple[int, bytes]:
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
     security = (tls or ssl.create_default_context()) if secure else None
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=security)
+    name = server_name or parts.hostname if secure else None
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=security, server_hostname=name)
     try:
         talk = h11.Connection(h11.CLIENT)
         headers = [("host", parts.netloc), ("user-agent", "swarmops"), ("connection", "close")]

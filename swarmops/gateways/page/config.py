@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from swarmops.runtime.errors import Invalid
+from swarmops.runtime.errors import Invalid, Several
 
 __all__ = ["Config"]
 PORT = 5173
@@ -40,7 +40,7 @@ class Config:
                 except ValueError as e:
                     faults.append(f"{key}: {e}")
         if faults:
-            raise Invalid("", "\n".join(faults))
+            raise Several(faults)
         return cls(**found)
 
     @classmethod
@@ -53,7 +53,7 @@ class Config:
         except ValueError as e:
             raise Invalid(str(file), f"is not JSON: {e}") from None
         except Invalid as e:
-            raise Invalid("", "\n".join(f"{file}: {line}" for line in str(e).splitlines())) from None
+            raise Several([f"{file}: {line}" for line in e.lines()]) from None
 
 
 def origin(value: object) -> str:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from swarmops.gateways.desk import Desk
 from swarmops.gateways.http.hub import Hub
-from swarmops.gateways.http.router import Body, Problem, done, needs, stopping, subject
+from swarmops.gateways.http.router import Body, Problem, done, gone, needs, stopping, subject
 from swarmops.runtime.errors import SwarmError
 from swarmops.web.answers import Json
 from swarmops.web.guard import allow
@@ -185,7 +185,7 @@ def _who(request: Request) -> str:
 async def _unless_gone(request: Request, wanted: Coroutine[Any, Any, Any]) -> Any:
     """What is awaited; None when whoever asked has gone, or we are to end."""
     work = asyncio.ensure_future(wanted)
-    ends = [asyncio.ensure_future(_left(request)), asyncio.ensure_future(stopping(request).wait())]
+    ends = [asyncio.ensure_future(gone(request)), asyncio.ensure_future(stopping(request).wait())]
     try:
         await asyncio.wait([work, *ends], return_when=asyncio.FIRST_COMPLETED)
         return await work if work.done() else None
@@ -195,8 +195,3 @@ async def _unless_gone(request: Request, wanted: Coroutine[Any, Any, Any]) -> An
                 one.cancel()
                 with contextlib.suppress(asyncio.CancelledError, SwarmError):
                     await one
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -28,7 +28,7 @@ POINTS = 400  # of one series
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The watch over the services that the configuration names."""
-    app.state.watch = watch = Watch(app.state.runtime, app.state.config.services)
+    app.state.watch = watch = Watch(app.state.runtime, app.state.config.services, app.state.trust)
     looking = asyncio.create_task(watch.run())
     try:
         yield

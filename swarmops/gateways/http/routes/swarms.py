@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from swarmops.gateways.http.router import Body, done, needs, runtime, subject
 from swarmops.gateways.http.shapes import NAME, Limit, Name, Offset
+from swarmops.runtime.registry.swarms import Swarm
 
 router = subject("swarms")
 SwarmId = Annotated[str, Path(pattern=NAME)]
@@ -34,22 +35,8 @@ class Change(Body):
     why: str = Field("", max_length=200)
 
 
-class OneSwarm(BaseModel):
-    id: str
-    objective: str
-    strategy: str
-    mode: str
-    max_agents: int
-    metadata: dict[str, Any]
-    status: str
-    created_ms: int
-    beat_ms: int
-    load: int
-    why: str
-
-
 class ManySwarms(BaseModel):
-    swarms: list[OneSwarm]
+    swarms: list[Swarm]
 
 
 class Changed(BaseModel):
@@ -65,7 +52,7 @@ class Archived(BaseModel):
     reason: str
 
 
-@router.post("/api/swarms", status_code=201, response_model=OneSwarm, dependencies=[needs("submit")])
+@router.post("/api/swarms", status_code=201, response_model=Swarm, dependencies=[needs("submit")])
 async def create(request: Request, said: NewSwarm) -> Any:
     """A new swarm, initializing; it must beat, or it is interrupted."""
     given = said.model_dump(exclude={"objective"})
@@ -84,7 +71,7 @@ async def many(
     return done({"swarms": [s.as_dict() for s in found]})
 
 
-@router.get("/api/swarms/{id}", response_model=OneSwarm, dependencies=[needs("read")])
+@router.get("/api/swarms/{id}", response_model=Swarm, dependencies=[needs("read")])
 async def one(request: Request, id: SwarmId) -> Any:
     """One swarm."""
     return done((await runtime(request).swarms.get(id)).as_dict())

@@ -15,6 +15,7 @@ from swarmops.gateways.http.router import config, done, needs, runtime, subject,
 from swarmops.gateways.http.shapes import NAME, Limit, NewTask, Offset, QueueName, shown
 from swarmops.runtime.errors import Invalid, Late
 from swarmops.runtime.ids import new_id
+from swarmops.runtime.op import good
 from swarmops.runtime.tasks import TaskFailed, TaskSpec
 from swarmops.runtime.tasks.records import STATUSES
 from swarmops.web.answers import Json
@@ -114,10 +115,7 @@ async def many(
         found = await rt.tasks.list(wanted[0], limit=limit, offset=offset, queue=queue)
         return done({"tasks": [shown(t, queue) for t in found], "total": None})
     window = WINDOW if q else min(10_000, limit + offset)
-    replies = await rt.run_many([rt.tasks.list.op(s, limit=window, queue=queue) for s in wanted])
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
+    replies = good(await rt.run_many([rt.tasks.list.op(s, limit=window, queue=queue) for s in wanted]))
     tasks = [t for reply in replies for t in reply]
     tasks.sort(key=lambda t: (t.ended_ms or t.started_ms or t.submitted_ms, t.id), reverse=True)
     if q:
