@@ -20,6 +20,7 @@ from swarmops.runtime import ids
 from swarmops.runtime.errors import Invalid
 from swarmops.runtime.registry.agents import stable_id
 from swarmops.workers.finding import known_roles
+from swarmops.workers.reading import mapping
 
 PORTS = {"npu": 8081, "ai": 8080, "browser": 3000}  # of the roles that come with swarmops; a shell has none
 LOOPBACK = ("127.0.0.1",)
@@ -231,12 +232,6 @@ def _optional_path(value: object) -> Path | None:
     return None if value is None else _path(value)
 
 
-def _options(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Invalid("", "is not an object")
-    return value
-
-
 READ: dict[str, Callable[[Any], Any]] = {
     "role": _roles,
     "name": lambda v: ids.name(v, ""),
@@ -250,7 +245,7 @@ READ: dict[str, Callable[[Any], Any]] = {
     "lease": lambda v: ids.number(v, "", 0.1, 86400),
     "hosts": _hosts,
     "body": lambda v: _whole(v, 1024, 64 << 20),
-    "options": _options,
+    "options": mapping,
 }
 _unread = {f.name for f in fields(Config)} - {*READ, "roles", "source"}
 assert not _unread, f"settings that no file can say: {_unread}"

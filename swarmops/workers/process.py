@@ -16,12 +16,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from swarmops.runtime.client.aio import AsyncRuntime
-from swarmops.runtime.errors import Invalid, Refused
-from swarmops.runtime.registry.beating import AgentBeat, AsyncBeating
+from swarmops.runtime.errors import Invalid
+from swarmops.runtime.registry.beating import AgentBeat
 from swarmops.runtime.registry.capabilities import detect
 from swarmops.runtime.settings import Settings
 from swarmops.runtime.worker import Handlers
 from swarmops.runtime.worker.base import roomy
+from swarmops.runtime.worker.member import in_registry
 from swarmops.workers.config import BadConfig, Config
 from swarmops.workers.counting import CountingWorker
 from swarmops.workers.executor import Executor, Found, Setting
@@ -170,9 +171,8 @@ class WorkerProcess:
             c.drain,
         )
 
-    @contextlib.asynccontextmanager
-    async def _registered(self) -> AsyncIterator[None]:
-        """In the registry, with what it can do. A registry that refuses it (full, taken) is no reason not to work."""
+    def _registered(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """In the registry, with what it can do."""
         metadata: Mapping[str, Any] = {"role": ",".join(self.config.roles), "kinds": self.kinds, "url": self.config.url}
         beat = AgentBeat(
             self.runtime,
@@ -183,17 +183,7 @@ class WorkerProcess:
             load=lambda: self.running,
             status=self._status,
         )
-        beating = AsyncBeating(beat)
-        try:
-            await beating.start()
-        except Refused as e:
-            log.warning("%s is not in the registry: %s", self.config.name, e)
-            yield
-            return
-        try:
-            yield
-        finally:
-            await beating.close()
+        return in_registry(beat)
 
     def _status(self) -> str:
         return "draining" if self.draining else "busy" if self.running else "idle"

@@ -19,8 +19,8 @@ from swarmops.runtime.tasks import TaskFailed
 from swarmops.workers.shell.leash import LEAST, version
 from tests.conftest import lacking
 from tests.pages import PAGES, blocks
-from tests.runtime.working import until
 from tests.services.programs import WorkerProgram
+from tests.waiting import until
 
 SH = {
     "sh": {"argv": ["sh", "-c"], "args": {"most": 2, "match": "(?s).*"}, "timeout": 20},
@@ -140,12 +140,12 @@ def test_big_output_goes_to_the_context_store_and_has_a_bound(
 def test_output_is_told_as_progress_and_a_cancelled_task_leaves_nothing(ask: Ask, rt: Runtime) -> None:
     script = "echo first; sleep 0.6; echo second; setsid sleep 97 & sleep 98"
     id = rt.tasks.submit("shell", {"command": "sh", "args": [script]}, retries=0).id
-    first = until(lambda: rt.tasks.get(id).progress, PATIENT)
+    first = until(lambda: rt.tasks.get(id).progress, within=PATIENT)
     assert "tail -f " in first["text"] or "first" in first["text"]
-    until(lambda: "second" in (rt.tasks.get(id).progress or {}).get("text", ""), PATIENT)
-    until(lambda: len(alive(f"SWARMOPS_TASK={id}")) >= 2, PATIENT)
+    until(lambda: "second" in (rt.tasks.get(id).progress or {}).get("text", ""), within=PATIENT)
+    until(lambda: len(alive(f"SWARMOPS_TASK={id}")) >= 2, within=PATIENT)
     rt.tasks.cancel(id)
-    until(lambda: not alive(f"SWARMOPS_TASK={id}"), PATIENT)  # also the one in a session of its own
+    until(lambda: not alive(f"SWARMOPS_TASK={id}"), within=PATIENT)  # also the one in a session of its own
 
 
 def test_the_time_of_a_command_is_limited(ask: Ask, rt: Runtime) -> None:
@@ -166,13 +166,13 @@ def test_a_worker_that_was_killed_leaves_nothing_behind_when_it_is_back(
 ) -> None:
     first = worker("shell", {"commands": SH}, lease=0.6)
     id = rt.tasks.submit("shell", {"command": "sh", "args": ["setsid sleep 96 & sleep 95"]}).id
-    until(lambda: len(alive(f"SWARMOPS_TASK={id}")) >= 2, PATIENT)
+    until(lambda: len(alive(f"SWARMOPS_TASK={id}")) >= 2, within=PATIENT)
     first.process.kill()  # type: ignore[union-attr]
     first.process.wait()  # type: ignore[union-attr]
     first.start()
-    until(lambda: "left over from before" in first.said, PATIENT)
+    until(lambda: "left over from before" in first.said, within=PATIENT)
     rt.tasks.cancel(id)
-    until(lambda: not alive(f"SWARMOPS_TASK={id}"), PATIENT)
+    until(lambda: not alive(f"SWARMOPS_TASK={id}"), within=PATIENT)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run commands as another user")
@@ -225,7 +225,7 @@ def test_folders_of_ended_tasks_are_removed(worker: Callable[..., WorkerProgram]
     assert one.end() == 0
     time.sleep(0.01)
     one.start()
-    until(lambda: not list((one.home / "tasks").iterdir()), PATIENT)
+    until(lambda: not list((one.home / "tasks").iterdir()), within=PATIENT)
 
 
 def test_the_agent_of_the_documentation(worker: Callable[..., WorkerProgram], rt: Runtime, agent_script: Path) -> None:

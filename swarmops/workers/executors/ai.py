@@ -52,7 +52,7 @@ class Executor(Base):
         self.vectors = options.one_of("vectors", "auto", ("auto", "exact"))
         self.limit = options.whole("collection_limit", 0, 0, 10_000_000)
         self.given = options.has("endpoint")
-        self.place = chat.Place.of(options.inner("endpoint"))
+        self.place = chat.Place.of(options.inner("endpoint"), options.number("llm_timeout", 120.0, 1, 3600))
         options.end()
         if faults:
             raise BadConfig(faults)

@@ -58,13 +58,13 @@ class Place:
     parallel: int = 4
 
     @classmethod
-    def of(cls, options: Fields) -> Place:
+    def of(cls, options: Fields, timeout: float = 120.0) -> Place:
         """From {url, key_file, model, timeout, parallel}; what is wrong goes to the faults of `options`."""
         found = cls(
             options.take("url", OLLAMA, _url),
             options.take("key_file", "", _key),
             options.text("model", "", 200),
-            options.number("timeout", 120.0, 1, 3600),
+            options.number("timeout", timeout, 1, 3600),
             options.whole("parallel", 4, 1, 1000),
         )
         options.end()

@@ -27,7 +27,7 @@ from swarmops.runtime import ids, wire
 from swarmops.runtime.client.aio import AsyncRuntime
 from swarmops.runtime.context.contexts import SLOWEST
 from swarmops.runtime.errors import Invalid, NotFound, Refused, TooLarge, Unavailable
-from swarmops.runtime.op import Arg, Op
+from swarmops.runtime.op import Arg, Op, good
 from swarmops.workers.models.minilm import NAME, Vectors
 
 TEXT = 32 << 10  # bytes of an item's text
@@ -207,11 +207,7 @@ class Collections:
         await self.runtime.run(Op("", (key,), ("HINCRBY", key, "version", 1), safe=True))
 
     async def _many(self, ops: Sequence[Op[Any]]) -> list[Any]:
-        found = await self.runtime.run_many(ops)
-        for one in found:
-            if isinstance(one, Exception):
-                raise one
-        return found
+        return good(await self.runtime.run_many(ops))
 
 
 def _filter(where: object) -> Mapping[str, Any]:

@@ -35,7 +35,8 @@ class Command:
 
     timeout: seconds. dir: where it works, in place of a folder of its own. env: its environment beside the least one.
     secrets: variables from files. read, write: folders it may use besides. files: patterns of what it leaves behind
-    that is kept as results. check: an exit code other than 0 is a failure, to be tried again.
+    that is kept as results. check: an exit code other than 0 is a failure, to be tried again. ports: TCP ports that it
+    may connect to, and none that it may listen on; None: whatever the worker may.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Command:
     write: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     check: bool = False
+    ports: tuple[int, ...] | None = None
 
     def given(self, args: tuple[str, ...], faults: list[str]) -> None:
         """Look at what a task adds; mistakes go to `faults`."""
@@ -128,6 +130,7 @@ def _command(name: str, said: object, home: Path, faults: list[str]) -> Command:
         fields.take("write", (), _paths),
         fields.texts("files", most=20),
         fields.flag("check", False),
+        fields.take("ports", None, _ports),
     )
     fields.end()
     if argv and not shutil.which(argv[0], path=env.get("PATH", PATH)):
@@ -183,6 +186,12 @@ def _secrets(value: object, home: Path) -> dict[str, str]:
 def _paths(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(v, str) and Path(v).is_absolute() for v in value):
         raise Invalid("", "is not a list of absolute paths")
+    return tuple(value)
+
+
+def _ports(value: object) -> tuple[int, ...] | None:
+    if not isinstance(value, list) or not all(type(v) is int and 1 <= v <= 65535 for v in value):
+        raise Invalid("", "is not a list of ports")
     return tuple(value)
 
 

@@ -1,12 +1,13 @@
 """Puts a leash on itself and becomes the command: `python -I -S leash.py SPEC PROGRAM [ARG...]`, SPEC being JSON.
 
     {"write": [folders], "read": [folders], "limits": {"AS": bytes, "NPROC": n, ...}, "confine": true,
-     "parent": pid, "folder": where to work, "user": [uid, gid] or null}
+     "parent": pid, "folder": where to work, "user": [uid, gid] or null, "ports": [numbers] or null}
 
 Landlock (Linux) keeps what follows, and all its children, from writing elsewhere than below `write` and from reading
-elsewhere than below `read`; from Linux 6.12 on also from sending signals to others. It needs no privileges and cannot
-be taken off. The standard library only, and nothing of ours, so that it starts in some milliseconds; what goes wrong is
-one line on stderr and exit code 126 (127: no such program), as of a shell.
+elsewhere than below `read`; from Linux 6.12 on also from sending signals to others. With `ports` (Linux 6.7) they open
+TCP connections to these alone and listen on none. It needs no privileges and cannot be taken off. The standard library
+only, and nothing of ours, so that it starts in some milliseconds; what goes wrong is one line on stderr and exit code
+126 (127: no such program), as of a shell.
 """
 
 # ruff: noqa: PTH112, PTH118, S606
@@ -22,6 +23,8 @@ NO_NEW_PRIVS, PDEATHSIG, CAPBSET_DROP = 38, 1, 24  # of prctl
 READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read files, read folders
 ON_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14  # what a rule for a single file may say: execute, write, read, truncate
 LEAST = 3  # version of Landlock: older ones let files of others be truncated
+FOR_PORTS = 4  # the one that knows TCP
+BIND_AND_CONNECT, CONNECT, PATHS, NET_PORT = 1 << 0 | 1 << 1, 1 << 1, 1, 2
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
 
 
@@ -34,15 +37,19 @@ def version() -> int:
         return 0
 
 
-def confine(write: "list[str]", read: "list[str]") -> None:
-    """From now on only these may be written and read. Raises OSError."""
+def confine(write: "list[str]", read: "list[str]", ports: "list[int] | None" = None) -> None:
+    """From now on only these may be written, read and connected to. Raises OSError."""
     libc, have = ctypes.CDLL(None, use_errno=True), version()
     if have < LEAST:
         raise OSError(f"this kernel has no Landlock of version {LEAST} or newer (it has {have})")
     handled = (1 << (16 if have >= 5 else 15)) - 1
     scoped = 2 if have >= 6 else 0  # signals
-    attr = (ctypes.c_uint64 * 3)(handled, 0, scoped)
-    rules = libc.syscall(CREATE, ctypes.byref(attr), ctypes.c_size_t(24 if have >= 6 else 8), ctypes.c_uint32(0))
+    if ports is not None and have < FOR_PORTS:
+        raise OSError(f"this kernel's Landlock keeps nobody from the network (it is {have}, that takes {FOR_PORTS})")
+    attr = (ctypes.c_uint64 * 3)(handled, 0 if ports is None else BIND_AND_CONNECT, scoped)
+    rules = libc.syscall(
+        CREATE, ctypes.byref(attr), ctypes.c_size_t(24 if have >= 6 else 16 if have >= 4 else 8), ctypes.c_uint32(0)
+    )
     if rules < 0:
         raise OSError(ctypes.get_errno(), "landlock_create_ruleset")
     for path in read:
@@ -51,6 +58,10 @@ def confine(write: "list[str]", read: "list[str]") -> None:
         _allow(libc, rules, path, handled)
     for path in DEVICES:
         _allow(libc, rules, path, handled)
+    for port in ports or ():
+        _add(
+            libc, rules, NET_PORT, CONNECT.to_bytes(8, sys.byteorder) + port.to_bytes(8, sys.byteorder), f"port {port}"
+        )
     if libc.syscall(RESTRICT, rules, ctypes.c_uint32(0)):
         raise OSError(ctypes.get_errno(), "landlock_restrict_self")
     os.close(rules)
@@ -64,10 +75,13 @@ def _allow(libc: ctypes.CDLL, rules: int, path: str, access: int) -> None:
         return
     if not os.path.isdir(path):
         access &= ON_FILES
-    rule = access.to_bytes(8, sys.byteorder) + fd.to_bytes(4, sys.byteorder)
-    if libc.syscall(ADD, rules, ctypes.c_int(1), ctypes.c_char_p(rule), ctypes.c_uint32(0)):
-        raise OSError(ctypes.get_errno(), f"landlock_add_rule {path}")
+    _add(libc, rules, PATHS, access.to_bytes(8, sys.byteorder) + fd.to_bytes(4, sys.byteorder), path)
     os.close(fd)
+
+
+def _add(libc: ctypes.CDLL, rules: int, kind: int, rule: bytes, what: str) -> None:
+    if libc.syscall(ADD, rules, ctypes.c_int(kind), ctypes.c_char_p(rule), ctypes.c_uint32(0)):
+        raise OSError(ctypes.get_errno(), f"landlock_add_rule {what}")
 
 
 def main() -> None:
@@ -93,7 +107,7 @@ def main() -> None:
             resource.setrlimit(which, (most, most))
         program = _found(argv[0])  # now: what is imported for it cannot be read any more once we are confined
         if spec["confine"]:
-            confine(spec["write"], spec["read"])
+            confine(spec["write"], spec["read"], spec.get("ports"))
         os.execv(program, argv)
     except FileNotFoundError as e:
         _end(127, e, argv)

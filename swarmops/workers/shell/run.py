@@ -101,6 +101,7 @@ class Run:
             "folder": c.dir or str(self.work),
             "user": user,
             "confine": self.rules.confine,
+            "ports": c.ports,
         }
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", leash.__file__, json.dumps(spec), *c.argv, *args),
@@ -126,7 +127,7 @@ class Run:
             asyncio.create_task(self._read(process.stdout, self.stdout, log)),
             asyncio.create_task(self._read(process.stderr, self.stderr, log)),
         ]
-        leader = asyncio.create_task(process.wait())
+        leader = asyncio.create_task(left(process))
         try:
             # It is over when the command is: what it left in the background goes, and with it the pipe's other end.
             await asyncio.wait([leader, telling], return_when=asyncio.FIRST_COMPLETED)
@@ -162,15 +163,25 @@ class Run:
                 await tell(recent.decode("utf-8", "replace"))
 
 
+async def left(process: asyncio.subprocess.Process) -> int:
+    """When this one process has ended, its exit code. `process.wait()` of Python 3.13 waits for the other ends
+    of its pipes too, and those may be held by what it left in the background."""
+    pause = 0.005
+    while process.returncode is None:
+        await asyncio.sleep(pause)
+        pause = min(0.1, pause * 1.2)
+    return process.returncode
+
+
 async def end(process: asyncio.subprocess.Process, work: Path, gentle: float) -> int:
     """End the session of `process`, first asking, and then whatever of it hid elsewhere. Its exit code."""
     if process.returncode is None:
         _kill_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(gentle):
-                await process.wait()
+                await left(process)
     _kill_group(process.pid, signal.SIGKILL)
-    code = await process.wait()
+    code = await left(process)
     await asyncio.to_thread(kill_all, str(work), process.pid)
     return code
 
