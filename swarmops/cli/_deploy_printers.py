@@ -59,7 +59,7 @@ class JUnit(Document):
         from xml.etree import ElementTree as ET
 
         root = ET.Element("testsuites", name="swarmops deploy")
-        for host in [r["host"] for r in self.records if r["type"] == "host"]:
+        for host in dict.fromkeys(r["host"] for r in self.records if r["type"] == "host"):
             suite = ET.SubElement(root, "testsuite", name=host)
             for r in self.records:
                 if r["type"] == "step" and r["host"] == host:
@@ -92,10 +92,22 @@ class Text:
         hosts = r["hosts"]
         verb = "checking" if r["check"] else "deploying"
         self._say(f"{verb} {len(hosts)} host{'s' * (len(hosts) != 1)}")
+        for number, wave in enumerate(r["waves"], 1):
+            if wave["batches"]:
+                where = f"wave {number} in " if len(r["waves"]) > 1 else ""
+                batches = "; ".join(", ".join(b) for b in wave["batches"])
+                self._say(f"{where}{len(wave['batches'])} batches: {batches}")
 
     def _wave(self, r: dict) -> None:
         if r["number"] > 1:
             self._say(f"wave {r['number']}: {', '.join(r['hosts'])}")
+
+    def _batch(self, r: dict) -> None:
+        self._say(f"batch {r['number']} of {r['of']}: {', '.join(r['hosts'])}")
+
+    def _gate(self, r: dict) -> None:
+        if well := [h for h in r["hosts"] if h not in r["unwell"]]:
+            self._say(f"{', '.join(well)}: well")
 
     def _note(self, r: dict) -> None:
         self._say((f"{r['host']}: " if r["host"] else "") + one_line(r["text"]), "cyan")
@@ -152,6 +164,8 @@ class Text:
             bad = end != "done" or counts["failed"]
             cells = "  ".join(f"{c}={counts[c]}" for c in COLUMNS if counts[c] or c in ("ok", "changed", "failed"))
             tail = "" if end == "done" else f"  {end}"
+            if end in ("held", "unwell"):
+                tail += f": {one_line(r['why'][name].removeprefix('not started: '))}"
             colour = "red" if bad else "yellow" if counts["changed"] or counts["would"] else "green"
             echo(f"{name:<{width}} : {cells}{tail}", colour)
         total = sum(c["changed"] for c in r["hosts"].values())

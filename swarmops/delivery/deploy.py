@@ -1,10 +1,12 @@
 """A deploy: plans to hosts in waves, one stream of records out, and what is kept beside the inventory.
 
 Records are plain dicts with a `type`:
-  start {hosts, check}            wave {number, hosts}
+  start {hosts, check, waves: [{hosts, batches}]}
+  wave  {number, hosts, batches}  batch {number, of, hosts}
   step  {host, id, role, task, status, ms, was, want, diff, why, after, cmds}
   note  {host, text}              host {host, status, ok, reason, seconds}
-  recap {hosts: {name: counts}, seconds, execs}
+  gate  {hosts, unwell, checks, seconds}
+  recap {hosts: {name: counts}, ends, why, seconds, execs}
 """
 
 from __future__ import annotations
@@ -12,63 +14,46 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from swarmops.delivery import local, records, release
 from swarmops.delivery.access import access_to
-from swarmops.delivery.fleet import FORKS, Fleet
-from swarmops.delivery.hardware import shortfalls
-from swarmops.delivery.session import Answer
-from swarmops.delivery.transport import TIMEOUT
+from swarmops.delivery.fleet import Fleet
+from swarmops.delivery.options import Options
+from swarmops.delivery.play import Play
+from swarmops.delivery.tally import Record, Tally
+from swarmops.delivery.turns import Turns
 from swarmops.model import declared
 from swarmops.model.faults import Faults, InputError
 from swarmops.model.project import Project
-from swarmops.planning.plan import Plan, make_plans, waves
+from swarmops.planning.batches import Wave, rolling
+from swarmops.planning.plan import Plan, make_plans
 
-Record = dict[str, Any]
-COUNTED = ("ok", "changed", "would", "skipped", "failed")
 KEYS_TAG = "keys"
 PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{43}=")  # of WireGuard
 
 
-@dataclass
-class Options:
-    """What the user asked of this deploy."""
-
-    limit: str | None = None
-    tags: list[str] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
-    check: bool = False
-    diff: bool = False
-    ask: bool = False
-    forks: int = FORKS
-    connect_timeout: float = TIMEOUT
-    confirm: float = 30
-    retry: bool = False
-    adopt: bool = False
-    carry_on: bool = False
-
-
 class Deploy:
-    """One run. Iterate over `run()` to the end, then read `counts` and `ends`."""
+    """One run. Iterate over `run()` to the end, then read `tally`."""
 
     def __init__(self, project: Project, options: Options, faults: Faults | None = None):
         """Plans the whole deploy. Raises InputError with every fault, those already in `faults` among them."""
         self.project, self.options = project, options
-        self.counts: dict[str, dict[str, int]] = {}
-        self.ends: dict[str, Record] = {}
-        self.execs: dict[str, int] = {}
+        self.tally = Tally(project)
         self.fleet: Fleet | None = None
         self.stopped = False
-        self.begun: set[str] = set()  # hosts on which something may have been changed
-        self._asked: set[str] = set()
+        self._playing: Play | None = None
         self._files: release.Files = {}
         faults = Faults() if faults is None else faults
         declared.check(project, faults)
         self.plans = self._plan(faults)
         local.check_ports(project, self.plans)
+
+    @property
+    def waves(self) -> list[Wave]:
+        """Which hosts are changed together, in which order."""
+        return rolling(self.plans, self.options.serial)
 
     def _plan(self, faults: Faults) -> dict[str, Plan]:
         o = self.options
@@ -93,7 +78,9 @@ class Deploy:
         o = self.options
         known = self.project.state / "known_hosts"
         self.fleet = Fleet(accesses, known, forks=o.forks, connect_timeout=o.connect_timeout)
-        yield {"type": "start", "hosts": list(self.plans), "check": o.check, "run": self.fleet.run_id}
+        waves = [{"hosts": w.hosts, "batches": w.batches} for w in self.waves]
+        run = self.fleet.run_id
+        yield {"type": "start", "hosts": list(self.plans), "check": o.check, "run": run, "waves": waves}
         if not o.check:
             records.begin_deploy(self.project.state, self.plans)
         for name, plan in self.plans.items():
@@ -106,32 +93,39 @@ class Deploy:
         finally:  # also when the user has interrupted it
             self.fleet.close()
             if not o.check:
-                bad = set(self._failed()) & (self.begun | set(self.ends))
-                records.remember_failed(self.project.state, [n for n in self.plans if n in bad], self.begun | bad)
-                records.end_deploy(self.project.state, self.begun - bad, self.begun & bad)
+                self._remember()
+        tally = self.tally
         yield {
             "type": "recap",
-            "hosts": self.counts,
-            "ends": {n: e["status"] for n, e in self.ends.items()},
-            "execs": self.execs,
+            "hosts": tally.counts,
+            "ends": {n: e["status"] for n, e in tally.ends.items()},
+            "why": tally.why(),
+            "execs": tally.execs,
             "seconds": round(time.monotonic() - began, 3),
         }
 
+    def _remember(self) -> None:
+        state, begun, ends = self.project.state, self.tally.begun, self.tally.ends
+        bad = set(self._failed()) & (begun | set(ends))
+        records.remember_failed(state, [n for n in self.plans if n in bad], begun | bad)
+        played = begun - {n for n, end in ends.items() if end["status"] == "refused"}  # elsewhere, what was holds
+        records.end_deploy(state, played - bad, played & bad)
+
     def _waves(self) -> Iterator[Record]:
         blocked = ""
-        for number, names in enumerate(waves(self.plans), 1):
-            everyone = names
-            names = [n for n in names if self.ends.get(n, {}).get("status") in (None, "done")]
+        for number, wave in enumerate(self.waves, 1):
+            names = [n for n in wave.hosts if self.tally.ends.get(n, {}).get("status") in (None, "done")]
             if self.stopped:
                 return
             if blocked and not self.options.carry_on:
                 for name in names:
-                    yield self._end(name, {"status": "held", "reason": blocked, "seconds": 0.0})
+                    yield self.tally.end(name, {"status": "held", "reason": blocked, "seconds": 0.0})
                 continue
-            yield {"type": "wave", "number": number, "hosts": names}
-            yield from self._play({n: self.plans[n] for n in names})
-            bad = [n for n in everyone if not self._well(n)]
-            blocked = f"not started: {', '.join(bad)} failed in an earlier wave" if bad else ""
+            yield {"type": "wave", "number": number, "hosts": names, "batches": wave.batches}
+            yield from self._play({n: self.plans[n] for n in names}, wave)
+            bad = [n for n in wave.hosts if not self.tally.well(n)]
+            failed = [n for n in bad if self.tally.ends.get(n, {}).get("status") != "held"]
+            blocked = f"not started: {', '.join(failed)} failed in an earlier wave" if bad else ""
 
     def _first_keys(self) -> Iterator[Record]:
         """Make WireGuard keys on hosts whose public key is not recorded yet, record them, and plan again.
@@ -160,16 +154,16 @@ class Deploy:
                 "text": f"recorded the public keys of {', '.join(sorted(made))}",
             }
             self.plans = {n: p for n, p in self._plan(Faults()).items() if n in self.plans}
-            for name in list(self.counts):
-                self.counts[name] = dict.fromkeys(COUNTED, 0)
+            for name in list(self.tally.counts):
+                self.tally.none_yet(name)
 
     def _releases(self) -> Iterator[Record]:
         """Choose the wheels of all releases. Hosts whose Python is not known are asked for it first."""
         assert self.fleet is not None
         for name, event in release.ask(self.fleet, self.plans, self.project.state):
-            self.execs[name] = self.execs.get(name, 0) + 1
+            self.tally.asks(name)
             if event["status"] != "done":
-                yield self._end(name, event)
+                yield self.tally.end(name, event)
         state = self.project.state
         pythons = records.pythons(state)
         for text in release.lacking(self.plans, pythons, state):
@@ -178,116 +172,33 @@ class Deploy:
 
     def decide(self, go: bool) -> None:
         """The user's word after an `asked` record: apply what was shown, or stop here."""
-        assert self.fleet is not None
+        assert self._playing is not None
         self.stopped = not go
-        if go:
-            self.begun |= self._asked
-            for counts in self.counts.values():
-                counts["would"] = 0
-        self.fleet.answer.give("go" if go else "stop")
+        self._playing.decide(go)
 
-    def _play(self, plans: Mapping[str, Plan]) -> Iterator[Record]:
+    def _play(self, plans: Mapping[str, Plan], wave: Wave | None = None) -> Iterator[Record]:
         assert self.fleet is not None
-        o = self.options
-        self.fleet.answer = Answer()
-        machines = records.machines(self.project.state)
-        envelopes = {
-            name: {
-                "mode": "check" if o.check else "apply",
-                "diff": o.diff or o.ask,
-                "ask": o.ask,
-                "confirm": o.confirm,
-                "adopt": o.adopt,
-                "machine": machines.get(name),
-                "owner": f"{self.project.name}/{self.project.tier}",
-                "needs": plan.needs,
-                "steps": plan.steps,
-            }
-            for name, plan in plans.items()
-        }
         contents: dict[str, dict[str, bytes | Path]]
         contents = {name: {**plan.contents, **self._files.get(name, {})} for name, plan in plans.items()}
-        met: dict[str, str] = {}
-        pythons: dict[str, Record] = {}
-        waiting, askers = set(plans), 0
-        self._asked = set(plans)
-        self.begun |= set() if o.ask or o.check else set(plans)
-        for name in plans:
-            self.execs[name] = self.execs.get(name, 0) + 1
-            self.counts.setdefault(name, dict.fromkeys(COUNTED, 0))
-        try:
-            for name, event in self.fleet.run(envelopes, contents):
-                if event["e"] == "hello":
-                    met[name], pythons[name] = event["machine"], event
-                if event["e"] in ("asked", "end"):
-                    waiting.discard(name)
-                    askers += event["e"] == "asked"
-                yield from self._record(name, plans[name], event)
-                if askers and not waiting and not self.fleet.answer.given:
-                    yield {"type": "asked", "would": sum(c["would"] for c in self.counts.values())}
-        finally:
-            records.remember_machines(self.project.state, met, replace=o.adopt)
-            records.remember_pythons(self.project.state, pythons)
-
-    def _record(self, name: str, plan: Plan, event: Record) -> Iterator[Record]:
-        kind = event["e"]
-        if kind == "step":
-            step = plan.steps[event["i"]]
-            status = event["s"]
-            self.counts[name][status] += 1
-            shown: Record = {k: event[k] for k in ("was", "want", "diff", "why", "after", "cmds", "out") if k in event}
-            base = {
-                "type": "step",
-                "host": name,
-                "id": step["id"],
-                "role": step["role"],
-                "task": step["name"],
-            }
-            yield {**base, "status": status, "ms": event["ms"], "tags": step.get("tags", []), **shown}
-        elif kind == "asked":
-            for status in COUNTED:
-                if status != "would":
-                    self.counts[name][status] = 0
-        elif kind == "hello":
-            for shortfall in shortfalls(self.project, self.project.inventory.hosts[name], event):
-                yield {"type": "note", "host": name, "text": f"has {shortfall}"}
-        elif kind == "waiting":
-            yield {
-                "type": "note",
-                "host": name,
-                "text": f"waiting for a run of {event['by']} that lost its way",
-            }
-        elif kind == "note":
-            yield {"type": "note", "host": name, "text": event["text"]}
-        elif kind == "unconfirmed":
-            yield {"type": "note", "host": name, "text": f"no new connection: {event['reason']}"}
-        elif kind == "end":
-            yield self._end(name, event)
-
-    def _end(self, name: str, event: Record) -> Record:
-        self.counts.setdefault(name, dict.fromkeys(COUNTED, 0))
-        self.ends[name] = {k: v for k, v in event.items() if k != "e"}
-        return {"type": "host", "host": name, "ok": self._well(name), **self.ends[name]}
-
-    def _well(self, name: str) -> bool:
-        end = self.ends.get(name, {})
-        return end.get("status") == "done" and bool(end.get("ok")) and not self.counts[name]["failed"]
+        turns = Turns(wave or Wave(list(plans)))
+        self._playing = Play(self.project, self.fleet, self.tally, self.options, plans, turns)
+        yield from self._playing.run(contents)
 
     def _failed(self) -> list[str]:
-        return [n for n in self.plans if not self._well(n)]
+        return [n for n in self.plans if not self.tally.well(n)]
 
     def exit_code(self, detailed: bool = False) -> int:
         """0 fine, 1 something failed, 3 a host unreachable and nothing else failed, 4 would change (if asked)."""
         if self.stopped:
             return 1
-        states = {e["status"] for e in self.ends.values()}
-        if any(c["failed"] for c in self.counts.values()) or states - {"done", "unreachable"}:
+        states = {e["status"] for e in self.tally.ends.values()}
+        if self.tally.total("failed") or states - {"done", "unreachable"}:
             return 1
         if "unreachable" in states:
             return 3
         if self._failed():
             return 1
-        return 4 if detailed and any(c["would"] for c in self.counts.values()) else 0
+        return 4 if detailed and self.tally.total("would") else 0
 
 
 def _key_steps(plan: Plan) -> list[dict]:

@@ -98,6 +98,12 @@ def _facts(e: Event, envelope: Mapping[str, Any]) -> bool:
     return isinstance(e.get("facts"), dict) and _flat(e, 2)
 
 
+def _release(e: Event, envelope: Mapping[str, Any]) -> bool:
+    names = [e.get(k) or "" for k in ("now", "before")]
+    well = all(isinstance(n, str) and len(n) <= 64 and n.isprintable() for n in names)
+    return well and e.get("link") in (envelope.get("links") or ()) and type(e.get("age", 0.0)) in (int, float)
+
+
 _SHAPES = {
     "step": _step,
     "bytes": _bytes,
@@ -106,6 +112,7 @@ _SHAPES = {
     "done": _done,
     "hello": _hello,
     "facts": _facts,
+    "release": _release,
     "asked": lambda e, envelope: bool(envelope.get("ask")),
     "note": lambda e, _: isinstance(e.get("text"), str),
     "stranger": lambda e, _: isinstance(e.get("why"), str),

@@ -18,10 +18,9 @@ def shortfalls(project: Project, host: Host, has: Mapping[str, Any]) -> list[str
     `has` is what the host said of itself: cores, memory_mb, gpu, npu (whether there is a device of that kind).
     """
     said: list[str] = []
-    if is_rootless(host):  # what is declared is meant for six machines, and this is somebody's own
-        return said
+    groups = () if is_rootless(host) else host.groups  # groups are meant for six machines, and this is somebody's own
     for name, declared in project.distributed.section("hardware").items():
-        if name not in host.groups and name != host.name:
+        if name not in groups and name != host.name:
             continue
         cores, memory = declared.get("cores"), declared.get("memory")
         if cores and has["cores"] < cores:

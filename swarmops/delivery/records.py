@@ -65,7 +65,7 @@ def remember_pythons(state: Path, met: Mapping[str, Mapping[str, object]]) -> No
 
 
 def failed(state: Path) -> list[str]:
-    """Hosts that did not end well in the last deploy they were in."""
+    """Hosts that did not end well in the last deploy they were in, or that it did not come to: those to retry."""
     hosts = read(state / "failed.json").get("hosts", [])
     return [n for n in hosts if isinstance(n, str)] if isinstance(hosts, list) else []
 
@@ -95,6 +95,18 @@ def end_deploy(state: Path, well: Iterable[str], failed: Iterable[str]) -> None:
         if _told(told, n).get("by") == os.getpid()
     }
     write(state / "deploys.json", {**told, **mine})
+
+
+def broken(state: Path) -> list[str]:
+    """Hosts that the last deploy which did something there did not bring to a good end."""
+    told = read(state / "deploys.json")
+    return [n for n in told if _told(told, n).get("ok") is False]
+
+
+def deployed_before(state: Path, moment: float) -> list[str]:
+    """Hosts that were deployed some time, and not to a good end since `moment` (seconds since 1970)."""
+    told = {n: _told(told, n) for told in [read(state / "deploys.json")] for n in told}
+    return [n for n, of in told.items() if "ended" in of and not (of.get("ok") and of["ended"] >= moment)]
 
 
 def deploying(state: Path) -> list[str]:

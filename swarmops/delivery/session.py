@@ -32,7 +32,9 @@ class Lost(Exception):
 
 
 class Session:
-    """Runs one envelope on one host. `say` hands over every event; `play` returns the closing event."""
+    """Runs one envelope on one host. `say` hands over every event; `play` returns the closing event. `word` gives the
+    word that a host which has asked waits for, None until there is one.
+    """
 
     def __init__(
         self,
@@ -40,10 +42,10 @@ class Session:
         envelope: Mapping[str, Any],
         contents: Mapping[str, bytes | Path],
         say: Callable[[Event], None],
-        answer: Answer,
+        word: Callable[[], str | None],
     ):
         self.transport, self.envelope, self.contents = transport, envelope, contents
-        self.say, self.answer = say, answer
+        self.say, self.word = say, word
         self.started, self.asked = False, False
         self.done: dict[str, Any] | None = None
         self._stuck = False  # the host takes nothing more for now
@@ -183,7 +185,7 @@ class Session:
     def _look_around(self) -> None:
         """What may have happened beside the channel, and the limits of our patience."""
         now = time.monotonic()
-        if self.asked and (word := self.answer.wait(0)) is not None:
+        if self.asked and (word := self.word()) is not None:
             self.asked, self._moved = False, now
             self._send(ship.word_frame(word))
         while self._unconfirmed:
@@ -285,22 +287,3 @@ class Session:
         if self.done.get("why"):
             return {"status": "broken", "reason": self.done["why"], "trace": self.done.get("trace", "")}
         return {"status": "done", "ok": self.done["ok"]}
-
-
-class Answer:
-    """The user's word for all hosts at once, given later."""
-
-    def __init__(self) -> None:
-        self._given = threading.Event()
-        self._word: str | None = None
-
-    @property
-    def given(self) -> bool:
-        return self._given.is_set()
-
-    def give(self, word: str) -> None:
-        self._word = word
-        self._given.set()
-
-    def wait(self, seconds: float) -> str | None:
-        return self._word if self._given.wait(seconds) else None

@@ -1,4 +1,4 @@
-"""A real sshd of the tests' own on loopback."""
+"""A real sshd of the tests' own on loopback, and hosts that are broken or hostile."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from swarmops.delivery import session
 from swarmops.delivery.access import Access, Hop
 from swarmops.delivery.login_keys import make_key
 from tests.conftest import lacking
+from tests.delivery.hostile import Behaviour, Hostile
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
 
@@ -68,10 +70,25 @@ def sshd(tmp_path_factory):
     )
     Path("/run/sshd").mkdir(exist_ok=True)
     process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=subprocess.PIPE)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not _listens(port):
         assert process.poll() is None and time.monotonic() < end, "sshd does not listen"
         time.sleep(0.01)
     yield Sshd(folder, port, process)
     process.terminate()
-    process.wait(10)
+    process.wait(60)
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """Makes the hostile host of this test: host(behave), with the seconds of silence after which it counts as lost."""
+    made = []
+
+    def make(behave: Behaviour, lost_after: float = 30) -> Hostile:
+        monkeypatch.setattr(session, "LOST_AFTER", lost_after)
+        made.append(Hostile(tmp_path, behave))
+        return made[0]
+
+    yield make
+    for one in made:
+        one.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -12,11 +13,13 @@ from pathlib import Path
 import paramiko
 
 from swarmops.delivery.access import Access, Hop
+from swarmops.delivery.fleet import Fleet
 from swarmops.delivery.login_keys import make_key
 from swarmops.target import wire
 
 Behaviour = Callable[[paramiko.Channel, str], None]
 HELLO = b"\n" + wire.SENTINEL.encode() + b" have\n"
+DONE = b'{"e":"done","ok":true}\n'
 
 
 class Hostile(paramiko.ServerInterface):
@@ -82,3 +85,18 @@ class Hostile(paramiko.ServerInterface):
             channel.close()
         except (OSError, EOFError):
             pass
+
+
+def line(**event) -> bytes:
+    """An event as a host sends it."""
+    return json.dumps(event).encode() + b"\n"
+
+
+def play(host: Hostile, steps=(), contents=None, **more) -> list[dict]:
+    """The events of one run on that host."""
+    fleet = Fleet([host.access], host.known_hosts, connect_timeout=30)
+    envelope = {"mode": "apply", "steps": list(steps), **more}
+    try:
+        return [e for _, e in fleet.run({"here": envelope}, {"here": contents or {}}, deadline=60)]
+    finally:
+        fleet.close()

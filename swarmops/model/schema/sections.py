@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
 from swarmops.model.schema import readers as r
 from swarmops.model.schema.section import Place, Section, Wrong, field, mapping
+from swarmops.model.schema.serial import Serial, serial
 
 TIERS = ("local", "lan", "internet")
 MODES = ("distributed", "hybrid", "local")
@@ -42,6 +44,29 @@ def service(value: Any, place: Place) -> dict[str, Any]:
 def pattern(value: Any, place: Place) -> str:
     """Which hosts: an Ansible host pattern, or a list of them."""
     return ",".join(r.list_of(r.text)(value, place))
+
+
+class Placed(Section):
+    hosts: str = field(pattern, "all:!all", "which hosts")
+    serial: Serial | None = field(serial, None, "how many of them are changed at a time")
+
+
+class Hosts(str):
+    """A host pattern. `serial`: how many of its hosts are changed at a time, where that is said."""
+
+    serial: Serial | None = None
+
+
+def hosts(value: Any, place: Place) -> Hosts:
+    """Which hosts have a role: a pattern, or {hosts: PATTERN, serial: SIZE}, as in a play of Ansible."""
+    if not isinstance(value, Mapping):
+        return Hosts(pattern(value, place))
+    read = Placed.read(value, place)
+    if "hosts" not in read.given:
+        raise Wrong("'hosts' is missing", f"hosts: {place.path.rpartition('.')[2]}")
+    found = Hosts(read.hosts)
+    found.serial = read.serial
+    return found
 
 
 class Mesh(Section):
@@ -114,7 +139,7 @@ class Security(Section):
 
 
 class Monitoring(Section):
-    interval: float = field(r.duration(), 30.0, "between two rounds of checks")
+    interval: float = field(r.duration(), 60.0, "between two rounds of checks")
     timeout: float = field(r.duration(most=600), 5.0, "a whole round of checks")
     retention: float = field(r.duration("d", most=10 * r.YEAR), 7 * 86400.0, "history is kept for; numbers are days")
     latency_warn: float = field(r.duration("ms"), 0.25, "a slower link is warned of; bare numbers are ms")
@@ -150,7 +175,7 @@ class Features(Section):
 
 SECTIONS: dict[str, Any] = {
     "deployment": Deployment.read,
-    "infrastructure": r.map_of(pattern),
+    "infrastructure": r.map_of(hosts),
     "services": r.map_of(service),
     "network": Network.read,
     "hardware": r.map_of(Machine.read, key=r.text),
