@@ -6,12 +6,14 @@ import click
 
 from swarmops.cli._project import place_options
 
+COUNT = click.IntRange(min=0)
+
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="HOST|ROLE...")
 @place_options
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option("-n", "--lines", default=100, show_default=True, metavar="N", help="This many of each host at first.")
+@click.option("-n", "--lines", default=100, type=COUNT, show_default=True, metavar="N", help="Of each host at first.")
 @click.option("--since", default="", metavar="TIME", help="Nothing older, as journalctl reads it: -1h, today.")
 @click.option("--collected", is_flag=True, help="What the collector has of these hosts, also of one that is gone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")

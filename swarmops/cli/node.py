@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from swarmops.cli._project import json_option, open_project, place_options
+
+
+def _options(verb: Callable[..., None]) -> Callable[..., None]:
+    """What both verbs take: HOST, its place, --why, --off and --json."""
+    verb = click.option("--off", is_flag=True, help="It is back in service.")(json_option(verb))
+    verb = click.option("--why", default="", metavar="TEXT", help="For whoever asks.")(verb)
+    return click.argument("host")(place_options(verb))
 
 
 @click.group()
@@ -13,22 +22,14 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("host")
-@place_options
-@click.option("--why", default="", metavar="TEXT", help="For whoever asks.")
-@click.option("--off", is_flag=True, help="It is back in service.")
-@json_option
+@_options
 def maintenance(host: str, inventory: str | None, root: str | None, why: str, off: bool, as_json: bool) -> None:
     """Nothing is put right on HOST until it is taken --off."""
     _set(host, inventory, root, "" if off else "maintenance", why, as_json)
 
 
 @command.command()
-@click.argument("host")
-@place_options
-@click.option("--why", default="", metavar="TEXT", help="For whoever asks.")
-@click.option("--off", is_flag=True, help="It is back in service.")
-@json_option
+@_options
 def decommission(host: str, inventory: str | None, root: str | None, why: str, off: bool, as_json: bool) -> None:
     """HOST is not looked at any more, until it is taken --off."""
     _set(host, inventory, root, "" if off else "decommissioned", why, as_json)

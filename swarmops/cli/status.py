@@ -20,7 +20,7 @@ def command(tier: str | None, inventory: str | None, root: str | None, as_json: 
     \b
     pending        never deployed          online    all is well
     enrolling      its first deploy works  degraded  it answers, and something is not well
-    error          its last deploy failed  offline   it does not answer
+    error          it waits for a hand     offline   it does not answer
     maintenance, decommissioned: set by `swarmops node`
 
     Exit code: 0 all nodes are online or set aside by hand, 1 otherwise.
@@ -56,6 +56,6 @@ def _show(page: dict[str, Any]) -> None:
     if page["services"]:
         echo()
     for row in page["services"]:
-        state = paint(f"{row['state']:<5}", COLOURS.get(row["state"], ""))
+        state = paint(f"{row['state']:<8}", COLOURS.get(row["state"], ""))
         more = "  ".join(f"{url.removeprefix(row['url'])}" for url in row["more"].values())
         echo(f"  {row['service']:<12} {state} {row['url']}  {more}".rstrip())

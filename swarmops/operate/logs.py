@@ -6,34 +6,16 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from swarmops.model.faults import InputError
 from swarmops.model.project import Project
 from swarmops.operate import remote
+from swarmops.operate.plainlogs import Files, Line, moment
 from swarmops.operate.units import SYSTEMD, Unit
 from swarmops.planning.plan import Plan
 
 COLLECTS = "journal/make the folder for journals"  # the task that only the collector has
-
-
-@dataclass(frozen=True)
-class Line:
-    """One log line. at: seconds since 1970, None where the log has no times. priority: syslog's, 3 and less is bad."""
-
-    host: str
-    unit: str
-    text: str
-    at: float | None = None
-    priority: int = 6
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"host": self.host, "unit": self.unit, "at": self.at, "priority": self.priority, "text": self.text}
-
-    def __str__(self) -> str:
-        when = datetime.fromtimestamp(self.at, UTC).strftime("%m-%d %H:%M:%S.%f")[:-3] + " " if self.at else ""
-        return f"{when}{self.host} {self.unit}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -50,17 +32,21 @@ def read(
 ) -> Iterator[Line | Trouble]:
     """The newest `lines` of each unit, sorted by time; with `follow` then what comes, as it comes.
 
-    since: as journalctl reads it ("-1h", "today", "2026-01-31 12:00"); on hosts with plain log files it is not known.
+    since: as journalctl reads it ("-1h", "today", "2026-01-31 12:00"). Raises InputError where there is no journal to
+    read it, and it is none of these.
     """
     units = list(wanted)
     mine = {host: [u for u in units if u.host == host] for host in dict.fromkeys(u.host for u in units)}
-    readers = {host: _Journal(host) if us[0].manager == SYSTEMD else _Files(host, us) for host, us in mine.items()}
+    readers = {host: _Journal(host) if us[0].manager == SYSTEMD else Files(host, us) for host, us in mine.items()}
     scripts = {host: readers[host].script(us, lines, since, follow) for host, us in mine.items()}
     held: list[Line] = []
+    first = moment(since) if any(isinstance(r, Files) for r in readers.values()) else 0.0
     for said in remote.run(project, scripts, follow=follow):
         reader = readers[said.host]
         if said.code is None:
             found = reader.line(said.text)
+            if found and isinstance(reader, Files) and (found.at or 0.0) < first:
+                continue
             if found and follow:
                 yield found
             elif found:
@@ -111,31 +97,18 @@ class _Journal:
         except (ValueError, KeyError, TypeError):
             self.last = text.strip() or self.last  # what went wrong is said in words
             return None
-        message = entry.get("MESSAGE") or ""
-        if isinstance(message, list):  # journalctl gives bytes where it is no text
-            message = bytes(message).decode("utf-8", "replace")
-        unit = str(entry.get("UNIT") or entry.get("_SYSTEMD_UNIT") or "").removesuffix(".service")
-        host = str(entry.get("_HOSTNAME", self.host)) if self._named else self.host
-        name = unit or str(entry.get("SYSLOG_IDENTIFIER", ""))
-        return Line(host, name, str(message), at, int(entry.get("PRIORITY") or 6))
+        said = {key: _text(value) for key, value in entry.items()}
+        unit = (said.get("UNIT") or said.get("_SYSTEMD_UNIT") or "").removesuffix(".service")
+        host = said.get("_HOSTNAME", self.host) if self._named else self.host
+        priority = said.get("PRIORITY", "")
+        name = unit or said.get("SYSLOG_IDENTIFIER", "")
+        return Line(host, name, said.get("MESSAGE", ""), at, int(priority) if priority in list("01234567") else 6)
 
 
-class _Files:
-    """Log files of programs that no journald looks after. They say themselves when something was."""
-
-    def __init__(self, host: str, units: list[Unit]):
-        self.host, self.last = host, ""
-        self._now = units[0].name
-        self._files = {u.log_file: u.name for u in units}
-
-    def script(self, units: list[Unit], lines: int, since: str, follow: bool) -> str:
-        return shlex.join(["tail", "-v", "-n", str(lines), *(["-F"] if follow else []), *self._files])
-
-    def line(self, text: str) -> Line | None:
-        if text.startswith("==> ") and text.endswith(" <=="):
-            self._now = self._files.get(text[4:-4], self._now)
-            return None
-        if text.startswith("tail: "):
-            self.last = text
-            return None
-        return Line(self.host, self._now, text) if text else None
+def _text(value: Any) -> str:
+    """A field as journalctl gives it: text, null, bytes as numbers where it is no text, a list where it is repeated."""
+    if isinstance(value, list) and value and all(isinstance(n, int) and 0 <= n < 256 for n in value):
+        return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
+    return "" if value is None else str(value)

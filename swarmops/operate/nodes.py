@@ -37,7 +37,9 @@ BY_HAND = (Status.MAINTENANCE, Status.DECOMMISSIONED)
 class Node:
     """What is known of a node between two looks. since, tried: seconds since 1970; missed: looks without an answer.
 
-    hand: maintenance or decommissioned, or ""; tried: role -> when it was restarted to put it right.
+    hand: maintenance or decommissioned, or "". Of its roles: tried: when they were restarted to put them right, and
+    seen: when those were critical last; ill: since when those are that are critical now; left: releases that they went
+    back from. gone_back: why they did, "" after a deploy.
     """
 
     status: Status = Status.PENDING
@@ -46,6 +48,11 @@ class Node:
     missed: int = 0
     hand: str = ""
     tried: Mapping[str, list[float]] = field(default_factory=dict)
+    seen: Mapping[str, float] = field(default_factory=dict)
+    ill: Mapping[str, float] = field(default_factory=dict)
+    left: Mapping[str, list[str]] = field(default_factory=dict)
+    gone_back: str = ""
+    gone_back_at: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,11 +60,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Past:
-    """What deploys have left: whether the node was ever deployed, is being deployed now, failed in its last one."""
+    """What deploys have left: whether the node was ever deployed, is being deployed now, failed in its last one, and
+    when the last one ended (seconds since 1970)."""
 
     deployed: bool
     deploying: bool
     failed: bool
+    at: float = 0.0
 
 
 def judge(node: Node, past: Past, look: HostHealth | None, now: float, patient: bool = True) -> Node:
@@ -65,6 +74,7 @@ def judge(node: Node, past: Past, look: HostHealth | None, now: float, patient: 
 
     patient: one miss proves nothing; a node that was well stays as it was until it has missed MISSED looks.
     """
+    node = _renewed(node, past)
     if look is None:
         missed = node.missed
     else:
@@ -79,6 +89,20 @@ def judge(node: Node, past: Past, look: HostHealth | None, now: float, patient: 
     )
 
 
+def _renewed(node: Node, past: Past) -> Node:
+    """A deploy that went well is a new beginning: what was tried before says nothing of it."""
+    if past.failed or past.deploying or not past.at:
+        return node
+    tried = {role: later for role, times in node.tried.items() if (later := [t for t in times if t > past.at])}
+    ill = {role: since for role, since in node.ill.items() if since > past.at}
+    node = replace(node, tried=tried, ill=ill)
+    if node.gone_back and node.gone_back_at <= past.at:
+        node = replace(node, gone_back="", gone_back_at=0.0)
+    if node.status is Status.ERROR and node.since <= past.at:
+        node = replace(node, status=Status.DEGRADED)
+    return node
+
+
 def _status(node: Node, past: Past, look: HostHealth | None, patient: bool) -> tuple[Status, str]:
     if node.hand:
         return Status(node.hand), node.why if node.status == node.hand else ""
@@ -90,12 +114,15 @@ def _status(node: Node, past: Past, look: HostHealth | None, patient: bool) -> t
         return node.status, node.why
     reach = next((r for r in look.results if r.id == "reach"), None)
     if not _answered(look):
-        if patient and node.missed < MISSED and node.status in (Status.ONLINE, Status.DEGRADED):
-            return node.status, f"missed {node.missed} of {MISSED} looks"
+        if patient and node.missed < MISSED and node.status in (Status.ONLINE, Status.DEGRADED, Status.ERROR):
+            missed = f"missed {node.missed} of {MISSED} looks"
+            return node.status, node.why if node.status is Status.ERROR else missed
         pingable = reach is not None and reach.state is State.UNKNOWN
         return (Status.DEGRADED if pingable else Status.OFFLINE), reach.detail if reach else "not looked at"
     if past.failed:
         return Status.ERROR, "its last deploy failed"
+    if node.gone_back:
+        return Status.ERROR, node.gone_back
     trouble = next((r for r in look.troubles if r.state is not State.UNKNOWN), None)
     if trouble is None:
         return Status.ONLINE, ""
@@ -114,25 +141,37 @@ class Book:
     def __init__(self, state: Path):
         self._state = state
         self._file = state / "nodes.json"
-        self.nodes: dict[str, Node] = {}
+        self.nodes = self._read()
+        self._hands = {name: node.hand for name, node in self.nodes.items()}
+
+    def _read(self) -> dict[str, Node]:
+        found = {}
         for name, told in records.read(self._file).items():
             with contextlib.suppress(KeyError, TypeError, ValueError):  # spoilt: it starts anew
-                self.nodes[name] = _node(told)
+                found[name] = _node(told)
+        return found
 
     def get(self, name: str) -> Node:
         return self.nodes.get(name, Node())
 
     def past(self, name: str) -> Past:
+        ended = records.deployed(self._state)
         return Past(
-            deployed=name in records.deployed(self._state),
+            deployed=name in ended,
             deploying=name in records.deploying(self._state),
-            failed=name in records.failed(self._state),
+            failed=name in records.broken(self._state),
+            at=ended.get(name, 0.0),
         )
 
     def put(self, name: str, node: Node) -> None:
         self.nodes[name] = node
 
     def save(self) -> None:
+        """What somebody has set by hand since this book was read stays as they set it."""
+        for name, node in self._read().items():
+            if node.hand != self._hands.get(name, ""):
+                self.nodes[name] = node
+        self._hands = {name: node.hand for name, node in self.nodes.items()}
         records.write(self._file, {n: v.as_dict() for n, v in self.nodes.items()})
 
     def by_hand(self, name: str, what: str, why: str = "", now: float | None = None) -> Node:
@@ -140,7 +179,7 @@ class Book:
         before = self.get(name)
         at = time.time() if now is None else now
         status = Status(what) if what else Status.PENDING
-        node = replace(before, hand=what, status=status, why=why, since=at, missed=0, tried={})
+        node = replace(before, hand=what, status=status, why=why, since=at, missed=0, tried={}, seen={}, ill={})
         self.put(name, node)
         self.save()
         return node
@@ -154,4 +193,9 @@ def _node(told: Mapping[str, Any]) -> Node:
         missed=int(told.get("missed") or 0),
         hand=told["hand"] if told.get("hand") in [s.value for s in BY_HAND] else "",
         tried={str(k): [float(t) for t in v] for k, v in dict(told.get("tried") or {}).items() if v},
+        seen={str(k): float(v) for k, v in dict(told.get("seen") or {}).items()},
+        ill={str(k): float(v) for k, v in dict(told.get("ill") or {}).items()},
+        left={str(k): [str(r) for r in v] for k, v in dict(told.get("left") or {}).items()},
+        gone_back=str(told.get("gone_back") or ""),
+        gone_back_at=float(told.get("gone_back_at") or 0),
     )

@@ -49,32 +49,36 @@ def units(plan: Plan) -> list[Unit]:
     return found
 
 
+def every(plans: Mapping[str, Plan]) -> list[Unit]:
+    """All units of all hosts, in the order of a deploy."""
+    return [unit for wave in waves(plans) for host in wave for unit in units(plans[host])]
+
+
 def chosen(project: Project, plans: Mapping[str, Plan], words: Iterable[str]) -> list[Unit]:
     """The units of `words`: roles, units, hosts, groups or Ansible patterns, or `all`; in the order of a deploy.
 
     A role that is also a group means its own units, not all that runs on those hosts. Raises InputError naming every
     word that fits nothing.
     """
-    order = [name for wave in waves(plans) for name in wave]
-    every = [unit for host in order for unit in units(plans[host])]
+    there = every(plans)
     found: list[Unit] = []
     wrong = []
     for word in words:
-        mine = every if word == ALL else [u for u in every if word in (u.role, u.name)]
-        mine = mine or _on_hosts(project, every, word)
+        mine = there if word == ALL else [u for u in there if word in (u.role, u.name)]
+        mine = mine or _on_hosts(project, there, word)
         if not mine:
             wrong.append(word)
         found += [u for u in mine if u not in found]
     if wrong:
-        known = {u.role for u in every} | {u.host for u in every} | {ALL}
-        hint = closest(wrong[0], known) or f"roles with services: {', '.join(sorted({u.role for u in every}))}"
+        known = {u.role for u in there} | {u.host for u in there} | {ALL}
+        hint = closest(wrong[0], known) or f"roles with services: {', '.join(sorted({u.role for u in there}))}"
         raise InputError.one(f"no service, role or host '{', '.join(wrong)}' in this inventory", hint=hint)
-    return sorted(found, key=every.index)
+    return sorted(found, key=there.index)
 
 
-def _on_hosts(project: Project, every: list[Unit], word: str) -> list[Unit]:
+def _on_hosts(project: Project, there: list[Unit], word: str) -> list[Unit]:
     try:
         hosts = {host.name for host in project.inventory.select(word)}
     except InputError:
         return []
-    return [u for u in every if u.host in hosts]
+    return [u for u in there if u.host in hosts]

@@ -10,8 +10,7 @@ from swarmops.target import handlers, wire
 from swarmops.target.digests import sha256
 from swarmops.target.system import Failed, Missing, stopwatch
 from swarmops.target.when import holds, names_in
-
-CONFIRM = 30  # seconds in which a new connection must prove that we are not locked out
+from swarmops.target.window import Window
 
 
 class Engine:
@@ -26,8 +25,7 @@ class Engine:
         self.names: dict = {"facts": _Lazy(system)}
         self.dead = {}  # role -> id of the step that failed it
         self.coming = {}  # resource -> id of the step that would make it
-        self.window = self.window_role = None  # the open rollback window and whose it is
-        self.covered = []  # the ids of steps in it
+        self.window = Window(self)  # for what cannot be taken back by us once we are locked out
         self.watched_by = handlers.watchers(self.steps)
 
     def play(self):
@@ -37,18 +35,18 @@ class Engine:
         for i, step in enumerate(self.steps):
             if self.system.link and self.system.link.gone:
                 return False
-            if self.window:
-                if step["role"] == self.window_role:
-                    self.window.keep_open()
-                else:
-                    self._close_window()
+            self.window.before(step)
             kind = self.kinds[step["kind"]]
             prefetch = None if step["kind"] in started else getattr(kind, "prefetch", None)
             started.add(step["kind"])
             self._one(i, step, kind, prefetch)
-        if self.window:
-            self._close_window()
+        self.window.close()
         return not self.dead
+
+    def settled(self):
+        """Of a play in check mode: that playing it in earnest would change nothing. What is not known is no."""
+        unsure = any(self.names[n].get("would") for n in self.names if n != "facts")
+        return not self.dead and wire.WOULD not in self.results.values() and not unsure
 
     def _ask_for_contents(self):
         """Ask at once for all contents that this host lacks, so that they come while the first steps run."""
@@ -151,7 +149,7 @@ class Engine:
             self._promise(step, kind)
             return dict(report, s=wire.WOULD)
         if step.get("guard"):
-            self.open_window(step, kind)
+            self.window.cover(step, kind)
         system.keep_for = self.watched_by.get(step["id"])
         nothing_done = handlers.expect(self, step)
         try:
@@ -190,49 +188,6 @@ class Engine:
                 self._promise(step, self.kinds[step["kind"]])
                 return {"s": wire.WOULD, "after": maker}
         return {"s": wire.FAILED, "why": str(e)}
-
-    # -- what cannot be taken back by us once we are locked out
-
-    def open_window(self, step, kind):
-        """Have the timer armed, and able to take back what `step` and, for a handler, what it watches may change."""
-        from swarmops.target.rollback import Rollback
-
-        seconds = self.envelope.get("confirm", CONFIRM)
-        window = self.window or Rollback(self.system, self.envelope["run"], seconds)
-        answering = [s for s in self.steps if s is step or step["id"] in s.get("watches", ())]
-        units = [s["args"].get("name") for s in answering if s["kind"] == "systemd" and s.get("handler")]
-        names = [n for u in units for n in (u if isinstance(u, list) else [u]) if n]
-        paths = self._paths(step, kind) + handlers.paths(self, step.get("watches", ()))
-        try:
-            window.cover(paths, nft=step["kind"] == "nftables", reload=names)
-        except BaseException:
-            if not self.window:
-                window.forget()
-            raise
-        self.window, self.window_role = window, step["role"]
-        self.covered.append(step["id"])
-
-    def _paths(self, step, kind):
-        args = step["args"]
-        if hasattr(kind, "touches"):
-            return [p for p in kind.touches(args, self.system) if p]
-        return [p for p in (args.get("dest") or args.get("path"),) if p]
-
-    def _close_window(self):
-        """Confirm by a new connection, or report every covered step as rolled back."""
-        window, covered = self.window, self.covered
-        self.window, self.covered = None, []
-        assert window is not None
-        why = window.confirm()
-        if not why:
-            return
-        for i, step in enumerate(self.steps):
-            if step["id"] in covered:
-                self.dead.setdefault(step["role"], step["id"])
-                self.results[step["id"]] = wire.FAILED
-                self.system.emit({"e": "step", "i": i, "s": wire.FAILED, "why": why, "ms": 0})
-        for name in [n for n in list(self.system._memo) if n.startswith("sha:")]:
-            self.system.forget(name)
 
     # -- results that later conditions see
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import stat
+import time
 
 from swarmops.target.digests import sha256
 
@@ -44,13 +45,36 @@ def keep(system, path):
     _write_note(spot, note)
 
 
-def settle(system, paths):
-    """The service runs with these files: their kept generations are history now."""
+def settle(system, paths, run=""):
+    """The service runs with these files: their kept generations are history now, the history of this run."""
     for path in paths:
         spot = _spot(system, path)
         note = _note(spot)
         if note and note["pending"]:
-            _write_note(spot, dict(note, pending=False))
+            now = os.readlink(path) if os.path.islink(path) else None
+            _write_note(spot, dict(note, pending=False, run=run, at=time.time(), now=now))
+
+
+def settled(system, path):
+    """What is noted of the run since which the service runs with `path`: run, at (seconds since 1970, by this host's
+    clock), for a link also where it points to since then (now) and pointed to before (link); {} when that is unknown,
+    in doubt, or no longer so."""
+    note = _note(_spot(system, path)) or {}
+    if note.get("pending") or not note.get("run"):
+        return {}
+    return note if note["now"] == (os.readlink(path) if os.path.islink(path) else None) else {}
+
+
+def doubt(system, paths, run):
+    """Take back that the service runs with what this run has landed. Returns those of the paths that are in doubt now,
+    so that `restore` puts back what was there before the run."""
+    found = []
+    for path in paths:
+        note = settled(system, path)
+        if note.get("run") == run:
+            _write_note(_spot(system, path), dict(note, pending=True))
+            found.append(path)
+    return found
 
 
 def proven(system, path):

@@ -55,7 +55,7 @@ def run(engine, step, kind, due):
     if engine.system.check:
         return dict(due, s=wire.WOULD)
     if step.get("guard"):
-        engine.open_window(step, kind)
+        engine.window.cover(step, kind)
     try:
         _once(engine, step)
     except Exception as e:
@@ -64,7 +64,7 @@ def run(engine, step, kind, due):
     well = (wire.OK, wire.CHANGED)
     loaded = {w: engine.wants[w] for w in step["watches"] if engine.results.get(w) in well and w in engine.wants}
     _write(engine, step, dict(_read(engine, step), **loaded))
-    generations.settle(engine.system, paths(engine, _answered_last_by(engine, step)))
+    generations.settle(engine.system, paths(engine, _answered_last_by(engine, step)), engine.envelope.get("run", ""))
     return dict(due, s=wire.CHANGED)
 
 
@@ -79,26 +79,41 @@ def _once(engine, step):
 
 
 def _go_back(engine, step, why):
-    """The last generation known to work comes back, and all handlers of those files run again up to this one."""
+    """The last generation known to work comes back, and with it the service."""
     log = list(engine.system.commands)
     try:
-        back = generations.restore(engine.system, paths(engine, step["watches"]))
+        back, trouble = put_back(engine, paths(engine, step["watches"]), step)
     except OSError as e:
         return {"s": wire.FAILED, "why": "%s; the previous files could not be put back: %s" % (why, e)}
     if not back:
         return {"s": wire.FAILED, "why": why}
-    names = ", ".join(back)
+    engine.system.commands = log
+    return {"s": wire.FAILED, "why": "%s; %s" % (why, told(back, trouble))}
+
+
+def put_back(engine, files, last):
+    """Put back those of `files` that are in doubt, and run all their handlers again up to `last`.
+
+    Returns the paths put back, and why the service does not run with them ("": it does). Raises OSError.
+    """
+    back = generations.restore(engine.system, files)
     try:
-        for other in engine.steps:
+        for other in engine.steps if back else ():
             if set(paths(engine, other.get("watches", ()))) & set(back) and not engine.skip(other):
                 _once(engine, other)
-            if other is step:
+            if other is last:
                 break
-        tail = "the previous %s is back and running" % names
     except Exception as e:
-        tail = "the previous %s is back, and does not run either: %s" % (names, e)
-    engine.system.commands = log
-    return {"s": wire.FAILED, "why": "%s; %s" % (why, tail)}
+        return back, str(e) or type(e).__name__
+    return back, ""
+
+
+def told(back, trouble):
+    """What became of it, as the end of a sentence."""
+    names = ", ".join(back)
+    if trouble:
+        return "the previous %s is back, and does not run either: %s" % (names, trouble)
+    return "the previous %s is back and running" % names
 
 
 def _answered_last_by(engine, step):

@@ -44,9 +44,14 @@ def _names(folder):
         return []
 
 
+def is_ours(envelope, system):
+    """Whether the host says already whose deployment it is."""
+    return not envelope.get("owner") or _owner(system) == envelope["owner"]
+
+
 def claim(envelope, system):
     """Leave on the host whose deployment it is."""
-    if envelope.get("owner") and _owner(system) != envelope["owner"]:
+    if not is_ours(envelope, system):
         from swarmops.target.generations import land
 
         os.makedirs(system.state, mode=0o700, exist_ok=True)

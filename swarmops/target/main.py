@@ -63,7 +63,7 @@ def _apply(envelope, system):
         return False
     system.link.on_beat = lock.beat
     try:
-        if envelope.get("ask") and not _approved(envelope, system):
+        if envelope.get("ask") and not _awaited(envelope, system):
             return True
         identity.claim(envelope, system)
         system.ours = True
@@ -83,11 +83,25 @@ def _undo_leftovers(system):
             system.emit({"e": "note", "text": "put back what an earlier deploy left unconfirmed"})
 
 
-def _approved(envelope, system):
-    """Show what would change, then wait for the controller's word, for as long as it lives."""
+def _left_over(system):
+    """Whether an earlier run left anything unconfirmed."""
+    folder = os.path.join(system.state, "rollback")
+    return os.path.isdir(folder) and bool(os.listdir(folder))
+
+
+def _awaited(envelope, system):
+    """Show what would change, then wait for the controller's word, for as long as it lives. Whether to go on: not
+    where everything is as it should be, and ours. Nobody is asked then.
+    """
+    from swarmops.target import identity
+
     system.check = True
-    _play(envelope, system)
+    engine = _engine(envelope, system)
+    engine.play()
     system.check = False
+    if engine.settled() and identity.is_ours(envelope, system) and not _left_over(system):
+        system.ours = True
+        return False
     system.emit({"e": "asked"})
     while not system.link.gone:
         word = system.link.word(1)
@@ -98,12 +112,21 @@ def _approved(envelope, system):
     return False
 
 
-def _play(envelope, system):
+def _engine(envelope, system):
     from swarmops.target.engine import Engine
 
     names = {s["kind"] for s in envelope["steps"]}
     kinds = {name: importlib.import_module("swarmops.target.kinds." + name) for name in names}
-    return Engine(envelope, system, kinds).play()
+    return Engine(envelope, system, kinds)
+
+
+def _play(envelope, system):
+    engine = _engine(envelope, system)
+    if envelope.get("back"):
+        from swarmops.target import regret
+
+        return regret.go_back(engine, envelope["back"])
+    return engine.play()
 
 
 def _check(envelope, system):
@@ -121,6 +144,12 @@ def _facts(envelope, system):
     return True
 
 
+def _releases(envelope, system):
+    from swarmops.target import regret
+
+    return regret.tell(envelope, system)
+
+
 def _health(envelope, system):
     from swarmops.target import health
 
@@ -133,7 +162,14 @@ def _backup(envelope, system):
     return backup.run(envelope, system) is not False
 
 
-MODES = {"apply": _apply, "check": _check, "facts": _facts, "health": _health, "backup": _backup}
+MODES = {
+    "apply": _apply,
+    "check": _check,
+    "facts": _facts,
+    "releases": _releases,
+    "health": _health,
+    "backup": _backup,
+}
 
 
 def _keep(system, bundle, bundle_id):

@@ -8,9 +8,11 @@ Out, on standard output: `SENTINEL` on a line of its own (login noise before it 
 
 Envelope (JSON, zlib-compressed):
   v        this contract's version
-  mode     facts | apply | check | health | backup
+  mode     facts | apply | check | releases | health | backup
   host     inventory name;  by  who runs it;  run  id of the run
   steps    apply, check: steps in order, see `step`
+  back     apply: {step, now, before}: play no step, take back the release that this step has brought (`regret`)
+  links    releases: where the links to releases are
   checks   health;  backups  backup
   contents sha256 -> size, of every file content that the steps name
 """

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from swarmops.delivery import records
 from swarmops.health.verdict import HostHealth, Result, State
 from swarmops.operate.nodes import Book, Node, Past, Status, judge
-from swarmops.operate.reconcile import Policy, decide, failing
+from swarmops.operate.reconcile import decide, failing
+from swarmops.operate.status import state_of
+from swarmops.operate.window import Policy
 
 DONE = Past(deployed=True, deploying=False, failed=False)
 
@@ -19,8 +21,9 @@ DONE = Past(deployed=True, deploying=False, failed=False)
 def look(reach: State = State.OK, web: State = State.OK) -> HostHealth:
     def result(role: str, name: str, state: State) -> Result:
         return Result(
-            "h", role, f"{role}/{name}" if role else name, name, "x", state, "because", quiet=bool(role and reach)
-        )
+            "h", role, f"{role}/{name}" if role else name, name, "x", state, "because",
+            quiet=bool(role and reach), service=role,
+        )  # fmt: skip
 
     return HostHealth("h", ("web",), (result("", "reach", reach), result("web", "page", web)))
 
@@ -55,6 +58,14 @@ def test_a_slow_node_is_degraded_not_offline() -> None:
     assert after(Node(), look(web=State.WARNING), look(web=State.CRITICAL)) == ["degraded", "degraded"]
 
 
+def test_a_service_is_as_its_own_checks_say() -> None:
+    """S4-39: degraded is not well, and what nobody looked at is unknown."""
+    said = [state_of("web", look(web=state)) for state in State]
+    assert said == ["well", "degraded", "down", "unknown"]
+    assert [state_of("web", look(reach=state)) for state in State] == ["well", "degraded", "down", "unknown"]
+    assert state_of("web", None) == state_of("other", look()) == "unknown"
+
+
 def test_what_was_set_by_hand_stays_until_it_is_taken_away(tmp_path: Path) -> None:
     book = Book(tmp_path)
     book.by_hand("h", "maintenance", "new disk")
@@ -75,13 +86,13 @@ def test_only_a_roles_own_trouble_on_a_node_that_answers_is_for_a_restart() -> N
 @given(st.lists(st.tuples(st.booleans(), st.floats(1, 200)), max_size=60))
 def test_restarts_keep_to_their_number_and_their_pause(rounds: list[tuple[bool, float]]) -> None:
     policy = Policy(most=3, cooldown=100)
-    node, now, tries, ill_for = Node(status=Status.ONLINE), 0.0, list[float](), 0
+    node, now, tries, ill_at = Node(status=Status.ONLINE), 0.0, list[float](), 0.0
     for bad, pause in rounds:
         now += pause
         ill = failing(look(web=State.CRITICAL)) if bad else {}
         node, due = decide(node, ill, policy, now)
-        ill_for = ill_for + 1 if bad else 0
-        if not bad and tries and now - tries[-1] >= policy.cooldown:
+        ill_at = now if bad else ill_at
+        if not bad and tries and now - ill_at >= policy.cooldown:
             tries = []
         if due:
             assert bad and due == ["web"]
@@ -119,3 +130,23 @@ def test_a_book_that_was_spoilt_is_an_empty_one(tmp_path: Path) -> None:
     assert list(Book(tmp_path).nodes) == ["e"]
     (tmp_path / "nodes.json").write_text("{")
     assert Book(tmp_path).nodes == {}
+
+
+def test_what_is_set_by_hand_while_reconcile_is_at_work_stays(tmp_path: Path) -> None:
+    Book(tmp_path).by_hand("a", "")
+    book = Book(tmp_path)
+    Book(tmp_path).by_hand("a", "maintenance", "new disk")
+    book.put("a", Node(Status.ONLINE))
+    book.put("b", Node(Status.ONLINE))
+    book.save()
+    assert book.get("a").hand == "maintenance" and Book(tmp_path).get("a").why == "new disk"
+    assert Book(tmp_path).get("b").status is Status.ONLINE
+    Book(tmp_path).by_hand("a", "")
+    book.save()
+    assert Book(tmp_path).get("a").hand == ""
+
+
+def test_a_node_in_error_keeps_its_reason_over_a_miss() -> None:
+    node = judge(Node(Status.ERROR, "restarts did not help", 1.0), DONE, look(State.CRITICAL), 2.0)
+    assert (node.status, node.why) == (Status.ERROR, "restarts did not help")
+    assert after(node, look(State.CRITICAL), look(State.CRITICAL)) == ["error", "offline"]

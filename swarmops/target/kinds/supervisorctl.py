@@ -1,17 +1,22 @@
 """Programs kept by supervisord, as community.general's supervisorctl: for hosts that are deployed without root.
 
 A program is described by a file of its own, programs/<name>.conf beside supervisord.conf. When that changed, it is
-read again and the program is restarted, asked or not. supervisord itself is started when it is not running.
+read again and the program is restarted, asked or not. supervisord itself is started when it is not running. With a
+url, a program is started once that answers.
 """
 
 import os
 
 from swarmops.target import supervisor
+from swarmops.target.kinds import _answering as answering
 from swarmops.target.system import Failed, Missing
 
 ARGS = {
     "name": "name!",
     "state": "present|started|stopped|restarted|absent!",
+    "url": "text",
+    "ca_pem": "text",
+    "server_name": "text",
     "config": "path",
     "python": "path",
 }
@@ -27,6 +32,8 @@ def want(args):
         wanted["running"] = args["state"] != "stopped"
     if args["state"] == "restarted":
         wanted["restarted"] = True
+    if args["url"] and wanted.get("running"):
+        wanted["answers"] = True
     return wanted
 
 
@@ -41,16 +48,18 @@ def read(args, want, system):
     if up is None:
         quiet = args["state"] in ("stopped", "absent")
         known = None if args["state"] == "absent" and not os.path.exists(conf) else "read" if quiet else "not read"
-        return {"program": known, "running": False, "restarted": False}
+        return {"program": known, "running": False, "restarted": False, "answers": False}
     state = up.changed().get(args["name"], "read")
     if system.check and state == "read" and conf in system.touched:
         state = "changed"
     info = up.info(args["name"])
     if args["state"] == "absent" and not info and not os.path.exists(conf):
         state = None
+    running = bool(info) and info["statename"] in _up_states(want)
     return {
         "program": state,
-        "running": bool(info) and info["statename"] in _up_states(want),
+        "running": running,
+        "answers": "answers" in want and running and (_owed(system) or answering.now(args)),
         "restarted": "restarted" in want and _just_done(args["name"], system),
     }
 
@@ -76,13 +85,21 @@ def fix(args, want, state, system):
             up.call("addProcessGroup", name)
         if args["state"] == "restarted" and not changed:
             up.stop(name)
-        if args["state"] == "stopped":
+        if args["state"] == "stopped" or answering.deaf(args, state, up):
             up.stop(name)
-        elif args["state"] != "present":
+        if args["state"] not in ("stopped", "present"):
             up.run(name)
             system.memo("supervisor.started", dict)[name] = len(system.touched)
+            if args["url"]:
+                answering.wait(args, up)
     except supervisor.Refused as e:
         raise Failed("supervisord refuses: %s: %s" % (name, e))
+
+
+def _owed(system):
+    """Whether files were changed, so that handlers are to restart what runs by the former ones (which may answer on
+    another port, or without TLS), look at it then, and take the change back where it does not answer."""
+    return bool(system.touched)
 
 
 def _up_states(want):

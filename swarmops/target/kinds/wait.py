@@ -10,6 +10,8 @@ ARGS = {
     "port": "int",
     "host": "text = 127.0.0.1",
     "url": "text",
+    "ca_pem": "text",
+    "server_name": "text",
     "path": "path",
     "unit": "name",
     "command": "any",
@@ -50,7 +52,7 @@ def _why_not(args, end, system):
     if args["port"] is not None:
         name, why = "%s:%d" % (args["host"], args["port"]), _port(args, min(2.0, left))
     elif args["url"] is not None:
-        name, why = args["url"], _url(args["url"], min(2.0, left))
+        name, why = args["url"], unanswered(args, min(2.0, left))
     elif args["path"] is not None:
         name, why = args["path"], None if os.path.exists(args["path"]) else "is not there"
     elif args["unit"] is not None:
@@ -76,12 +78,14 @@ def _port(args, timeout):
         return "does not answer (%s)" % (e.strerror or e)
 
 
-def _url(url, timeout):
-    """Any answer of 200 to 299 will do."""
+def unanswered(args, timeout):
+    """Why the url does not answer; None when it does: any answer of 200 to 299 will do."""
     from swarmops.target.probes import http
 
+    url = args["url"]
+    asked = {key: args[key] for key in ("url", "ca_pem", "server_name")}
     try:
-        said = http.probe({"url": url}, None, time.monotonic() + timeout)
+        said = http.probe(asked, None, time.monotonic() + timeout)
     except (http.Down, http.Unknown, OSError) as e:
         return str(e).replace(url, "").strip(" :") or "does not answer"
     return None if said["ok"] else said["detail"].replace(url, "").strip()

@@ -117,14 +117,14 @@ def unix(path, deadline):
 
 
 def tls(sock, args, deadline, verify=True):
-    """`sock` wrapped in TLS as `args` say (host, server_name, ca, cert, key).
+    """`sock` wrapped in TLS as `args` say (host, server_name, ca or ca_pem, cert, key).
 
     Raises ssl.SSLCertVerificationError when the server's certificate is not trusted; Down or TimeoutError.
     """
     import ssl
 
     try:
-        context = ssl.create_default_context(cafile=args.get("ca"))
+        context = ssl.create_default_context(cafile=args.get("ca"), cadata=args.get("ca_pem") or None)
         if args.get("cert"):
             context.load_cert_chain(args["cert"], args.get("key") or args["cert"])
     except OSError as e:  # an SSLError too

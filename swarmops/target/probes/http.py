@@ -16,6 +16,7 @@ ARGS = {
     "json": "map",
     "warn_unless": "map",  # like json: where it is not so, that is a warning
     "ca": "path",
+    "ca_pem": "text",  # the CA itself, where no file of it is at hand
     "cert": "path",
     "key": "path",
     "server_name": "text",

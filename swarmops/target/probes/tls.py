@@ -15,6 +15,7 @@ ARGS = {
     "file": "path",
     "server_name": "text",
     "ca": "path",
+    "ca_pem": "text",
     "cert": "path",
     "key": "path",
     "verify": "bool = true",
