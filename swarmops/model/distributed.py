@@ -21,18 +21,19 @@ if TYPE_CHECKING:
     from swarmops.model.inventory import Host, Inventory
 
 VERSION = 1
+OWN_TLS = ("coordinator",)  # roles with variables `tls` and `certificate`
 
 
 class Deployment:
     """What `distributed.yaml` declares. Attributes are the sections; without a file, all defaults.
 
-    infrastructure: role -> host pattern, in order. services: name -> {port, path, ...}. hardware: role, group
+    infrastructure: role -> host pattern (`Hosts`), in order. services: name -> {port, path, ...}. hardware: role, group
     or host -> what it must have. features: name -> bool. The other sections are objects with typed attributes:
     times in seconds, sizes in bytes, networks as `ipaddress` objects.
     """
 
     deployment: sections.Deployment
-    infrastructure: dict[str, str]
+    infrastructure: dict[str, sections.Hosts]
     services: dict[str, dict[str, Any]]
     network: sections.Network
     hardware: dict[str, sections.Machine]
@@ -100,13 +101,35 @@ class Deployment:
                 where = (mesh_address(host) if via == "mesh" else None) or address(host)
                 where = "127.0.0.1" if self.deployment.mode == "local" else where
                 port = host.vars.get(f"{role}_port", service["port"])
-                found.setdefault(role, []).append(self.url(role, where, port))
+                found.setdefault(role, []).append(self.url(role, where, port, scheme=self.scheme(role, host)))
         return found
 
-    def url(self, role: str, address: str, port: int | None = None) -> str:
+    def scheme(self, role: str, host: Host) -> str:
+        """How callers speak to a service on a host: https where it has TLS of its own, else as `services` says."""
+        from swarmops.model.local import is_rootless, truth
+
+        if role in OWN_TLS and truth(self._said(role, host, "tls", self.security.tls and not is_rootless(host))):
+            return "https"
+        return str(self.services.get(role, {}).get("scheme") or ("redis" if role == "redis" else "http"))
+
+    def base(self, role: str, host: Host, port: int) -> str:
+        """`scheme://where:port` of a service on a host. A certificate of the user's own is for names, so where there is
+        one the first of the role's `names` stands for the address."""
+        from swarmops.model.network import address
+
+        where, scheme = address(host), self.scheme(role, host)
+        if scheme == "https" and self._said(role, host, "certificate", ""):
+            where = str([*self._said(role, host, "names", []), where][0])
+        return f"{scheme}://{f'[{where}]' if ':' in where else where}:{port}"
+
+    def _said(self, role: str, host: Host, name: str, default: Any) -> Any:
+        """A variable of a role, of the inventory or of `services`."""
+        return host.vars.get(f"{role}_{name}", self.services.get(role, {}).get(name, default))
+
+    def url(self, role: str, address: str, port: int | None = None, *, scheme: str = "") -> str:
         """The URL of a service at an address: scheme and path as declared once in `services`."""
         service = self.services[role]
-        scheme = service.get("scheme") or ("redis" if role == "redis" else "http")
+        scheme = scheme or service.get("scheme") or ("redis" if role == "redis" else "http")
         host = f"[{address}]" if ":" in address else address
         return f"{scheme}://{host}:{port or service['port']}{service.get('path', '')}"
 

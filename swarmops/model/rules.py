@@ -14,7 +14,7 @@ from swarmops.model.schema import readers
 from swarmops.model.schema.section import Place
 
 Roles = dict[str, list[Host]]
-NEEDS_REDIS = ("client", "coordinator", "frontend", "npu", "ai", "browser", "worker", "sentinel")
+NEEDS_REDIS = ("client", "coordinator", "frontend", "npu", "ai", "browser", "shell", "worker", "sentinel")
 
 
 def check(project: Project, faults: Faults) -> None:

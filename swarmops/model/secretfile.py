@@ -49,7 +49,7 @@ class Entry:
 
 
 def entry(value: str) -> Entry:
-    return Entry(value, datetime.now(UTC).isoformat(timespec="seconds"))
+    return Entry(value, datetime.now(UTC).isoformat(timespec="milliseconds"))
 
 
 Change = Callable[[dict[str, Entry], Callable[[str], Entry]], Any]

@@ -1,4 +1,4 @@
-"""Secrets: a type that does not leak, one store, and a redactor for what leaves the program.
+"""Secrets: a type that does not leak, and one store. What leaves the program goes through redactor.py.
 
 The inventory holds references only (`{secret: redis.app}`). The store is the environment
 (`SWARMOPS_SECRET_REDIS_APP`) over one file: the one that `SWARMOPS_SECRETS` names, else `secrets.yaml.age` in
@@ -8,33 +8,21 @@ folder 0700).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import os
-import secrets as random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from swarmops.model.faults import Faults, InputError, Mark, closest
+from swarmops.model.secretvalues import MIN_LENGTH, generate, weak
 
 if TYPE_CHECKING:
     from swarmops.model.secretfile import Entry, SecretFile
 
 PREFIX = "SWARMOPS_SECRET_"
 NAME = r"[a-z][a-z0-9-]*(\.[a-z0-9][a-z0-9-]*)*"
-SAMPLES = (
-    "changeme",
-    "changethis",
-    "strongpassword",
-    "password",
-    "letmein",
-    "secretpassword",
-    "example",
-    "placeholder",
-)
-MIN_LENGTH = 16
 
 
 class Secret:
@@ -259,18 +247,6 @@ class StandIns(Store):
             return None
 
 
-def weak(value: str) -> str:
-    """Why a value is no secret (case 48), without showing it; '' when it is fine."""
-    letters = "".join(c for c in value.lower() if c.isalpha())
-    if any(sample in letters for sample in SAMPLES) and len(letters) < 24:
-        return "is a sample password that everybody knows"
-    if len(value) < MIN_LENGTH:
-        return f"has {len(value)} characters; {MIN_LENGTH} is the least"
-    if len(set(value)) < 6:
-        return f"has only {len(set(value))} different characters"
-    return ""
-
-
 def _path(root: Path | None, name: str, env: Mapping[str, str]) -> Path:
     if named := env.get("SWARMOPS_SECRETS"):
         return Path(named).expanduser()
@@ -280,31 +256,6 @@ def _path(root: Path | None, name: str, env: Mapping[str, str]) -> Path:
     folder = Path(config) / "swarmops" / name
     aged = folder / "secrets.yaml.age"
     return aged if aged.exists() else folder / "secrets.yaml"
-
-
-def kind_of(name: str) -> str:
-    """What a name stands for: 'age' (identity), 'ca' (key and certificate), 'key' (32 bytes) or 'password'."""
-    if name.endswith(".identity"):
-        return "age"
-    if name.split(".")[-1] == "ca":
-        return "ca"
-    return "key" if name.split(".")[0] == "wireguard" else "password"
-
-
-def generate(name: str, kind: str = "") -> str:
-    """A new value with at least 256 bits of chance."""
-    kind = kind or kind_of(name)
-    if kind == "age":
-        import pyrage
-
-        return str(pyrage.x25519.Identity.generate())
-    if kind == "key":
-        return base64.b64encode(random.token_bytes(32)).decode()
-    if kind == "ca":
-        from swarmops.model.authority import make_ca
-
-        return make_ca(name)
-    return random.token_urlsafe(32)
 
 
 def reference(value: Any) -> str | None:
@@ -324,12 +275,3 @@ def references(value: Any, mark: Mark | None = None) -> Iterator[tuple[str, Mark
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):
             yield from references(item, value.value_mark(i) if hasattr(value, "value_mark") else mark)
-
-
-def __getattr__(name: str) -> Any:
-    # The redactor is imported where it is used; `secrets.Redactor` stays its address.
-    if name == "Redactor":
-        from swarmops.model.redactor import Redactor
-
-        return Redactor
-    raise AttributeError(name)

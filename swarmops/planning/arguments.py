@@ -13,9 +13,10 @@ from jinja2.sandbox import SecurityError
 from swarmops.model.faults import Mark
 from swarmops.planning import conditions
 from swarmops.planning.kinds_spec import Wrong
+from swarmops.planning.prepared import is_template
 from swarmops.planning.roles import Item, Role
-from swarmops.planning.running import OMIT, odd_in
-from swarmops.planning.templating import Fault, is_template, plain
+from swarmops.planning.templating import Fault, plain
+from swarmops.planning.values import OMIT, odd_in
 from swarmops.planning.world import World
 
 

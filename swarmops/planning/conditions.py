@@ -13,8 +13,9 @@ from typing import Any
 from jinja2 import nodes
 
 from swarmops.model.faults import Mark, closest
+from swarmops.planning.prepared import Text
 from swarmops.planning.running import Trouble
-from swarmops.planning.templating import Fault, Templates, Text, names_in
+from swarmops.planning.templating import Fault, Templates, names_in
 from swarmops.target.when import holds
 
 FACTS = (

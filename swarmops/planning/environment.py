@@ -15,7 +15,8 @@ from jinja2.utils import missing
 from swarmops.model.faults import Faults
 from swarmops.model.textfile import read_text, shown
 from swarmops.planning import filters
-from swarmops.planning.running import Lines, Missing, SecretText, Trouble, holds_secret, opened, written
+from swarmops.planning.running import Trouble, opened
+from swarmops.planning.values import Lines, Missing, SecretText, holds_secret, written
 
 
 class Fault(Exception):

@@ -12,8 +12,8 @@ from swarmops.model.faults import Faults, Mark
 from swarmops.model.inventory import Origin
 from swarmops.model.literals import check_value
 from swarmops.model.redactor import Redactor
-from swarmops.planning.running import SecretText, Silent
-from swarmops.planning.templating import Nest, Text, is_template
+from swarmops.planning.prepared import Nest, Text, is_template
+from swarmops.planning.values import SecretText, Silent
 from swarmops.planning.variables import COMMAND_LINE, HostScope
 
 if TYPE_CHECKING:

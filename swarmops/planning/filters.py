@@ -18,16 +18,8 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from swarmops.planning.running import (
-    Lines,
-    SecretText,
-    guard,
-    holds_secret,
-    is_pem,
-    note,
-    opened,
-    unveil,
-)
+from swarmops.planning.running import note, opened
+from swarmops.planning.values import Lines, SecretText, guard, holds_secret, is_pem, unveil
 
 # These hand on the items themselves; what is made of an item later is seen there.
 _STRUCTURAL = {

@@ -7,9 +7,9 @@ from typing import Any
 
 from swarmops.model.faults import Mark, closest
 from swarmops.planning.kinds_spec import Spec, Wrong, describe, names, read_duration, spec
+from swarmops.planning.prepared import is_template
 from swarmops.planning.reading import ELSEWHERE, Reader
 from swarmops.planning.roles import Item
-from swarmops.planning.templating import is_template
 
 TASK_KEYS = ("name", "when", "loop", "notify", "register", "tags", "secret", "guard")
 HANDLER_KEYS = ("name", "when", "tags", "secret", "guard")

@@ -13,6 +13,7 @@ from typing import Any
 from swarmops.model import local
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.project import Project
+from swarmops.model.schema.serial import Serial
 from swarmops.planning import placing
 from swarmops.planning.steps import HostPlanner, RenderedFile, Shared
 from swarmops.planning.world import World
@@ -25,7 +26,8 @@ class Plan:
     """What one host gets. `contents` holds the bytes of every sha256 that a step names.
 
     `roles` in order; `needs` role -> the roles that must have worked before it; `after` hosts that come first;
-    `notes` what the user should know of it; `ports` role -> port of what listens on a rootless host.
+    `serial` role -> how many of its hosts are changed at a time, where that is said; `notes` what the user should know
+    of it; `ports` role -> port of what listens on a rootless host.
     """
 
     host: str
@@ -37,6 +39,7 @@ class Plan:
     roles: list[str] = field(default_factory=list)
     needs: dict[str, list[str]] = field(default_factory=dict)
     after: list[str] = field(default_factory=list)
+    serial: dict[str, Serial] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -77,6 +80,9 @@ def _plan(world: World, shared: Shared, host: str) -> Plan:
         made.contents.update(planner.contents)
         made.files += planner.files
         made.needs[role.name] = _all_needs(world, role.name, made.roles)
+        declared = world.project.distributed.infrastructure.get(role.name)
+        if serial := (declared and declared.serial) or role.serial:
+            made.serial[role.name] = serial
     _two_writers(world, made)
     if without := world.left_out.get(host):
         made.notes.append(f"{', '.join(without)} need{'s' * (len(without) == 1)} root: left out")
@@ -151,8 +157,10 @@ def _after(world: World, plans: Mapping[str, Plan]) -> None:
                     continue
                 hosts = world.hosts_of(other) if other in world.known else []
                 if not hosts and other in world.known:
-                    said = f"{role.name} comes after {other}, and no host has the role {other}"
-                    world.faults.add(role.needs_marks.get(other, role.mark), "after", said, "see infrastructure")
+                    why = f"no host has the role {other}"
+                    if not any(fault.sentence.startswith(why) for fault in world.faults):  # said already, and better
+                        said = f"{role.name} comes after {other}, and {why}"
+                        world.faults.add(role.needs_marks.get(other, role.mark), "after", said, "see infrastructure")
                 if host not in hosts:
                     first.update(hosts)
         plan.after = [name for name in plans if name in first]

@@ -133,11 +133,11 @@ def _meant(world: World, host: str, port: Port, name: str, mesh: bool) -> list[s
     if name == "controller":
         return [str(n) for n in network.controllers]
     if name in world.roles or name in world.project.distributed.infrastructure:
-        return _addresses(world, host, port, world.hosts_of(name), mesh)
+        return _addresses(world, host, world.hosts_of(name), mesh)
     if name in world.project.inventory.groups:
-        return _addresses(world, host, port, world.project.inventory.groups[name].all_hosts(), mesh)
+        return _addresses(world, host, world.project.inventory.groups[name].all_hosts(), mesh)
     if name in world.hosts:
-        return _addresses(world, host, port, [name], mesh)
+        return _addresses(world, host, [name], mesh)
     try:
         return [str(ipaddress.ip_network(name))]
     except ValueError as e:
@@ -156,7 +156,7 @@ def _unknown(world: World, port: Port, name: str, why: str) -> list[str]:
     return []
 
 
-def _addresses(world: World, host: str, port: Port, names: list[str], mesh: bool) -> list[str]:
+def _addresses(world: World, host: str, names: list[str], mesh: bool) -> list[str]:
     """The addresses of other hosts: its own reach a host over loopback."""
     found = []
     for name in names:

@@ -8,7 +8,8 @@ from typing import Any
 from swarmops.model.faults import Faults, Mark, closest
 from swarmops.model.yaml import Map, Seq
 from swarmops.planning.kinds_spec import describe
-from swarmops.planning.templating import Fault, Templates, is_template
+from swarmops.planning.prepared import is_template
+from swarmops.planning.templating import Fault, Templates
 
 ELSEWHERE = {
     "block": "write its tasks one after the other, each with its `when`",

@@ -12,6 +12,8 @@ from typing import Any
 
 from swarmops.model import yaml
 from swarmops.model.faults import Faults, Mark, closest
+from swarmops.model.schema.section import Place
+from swarmops.model.schema.serial import Serial, serial
 from swarmops.model.textfile import shown
 from swarmops.planning.items import BACKUP_KEYS, CHECK_KEYS, HANDLER_KEYS, TASK_KEYS, ItemReader
 from swarmops.planning.kinds_spec import describe
@@ -24,6 +26,7 @@ ROLE_KEYS = (
     "after",
     "when",
     "rootless",
+    "serial",
     "tags",
     "secrets",
     "vars",
@@ -69,6 +72,7 @@ class RoleReader(ItemReader):
         made.needs_marks = self._word_marks("needs") | self._word_marks("after")
         made.when = self._when(data, "when")
         made.rootless = self._rootless()
+        made.serial = self._serial()
         self._vars()
         made.ports = [p for i, entry in self._entries("ports") if (p := self._port(entry, i))]
         made.tasks = self._items("tasks", "kind", TASK_KEYS)
@@ -102,6 +106,15 @@ class RoleReader(ItemReader):
             said = f"must be true or false, not {describe(value)}"
             self.faults.add(self.data.value_mark("rootless"), "rootless", said)
         return value is True
+
+    def _serial(self) -> Serial | None:
+        """How many of its hosts are changed at a time, where distributed.yaml does not say it."""
+        if "serial" not in self.data:
+            return None
+        if "serial" not in self.data:
+            return None
+        place = Place(self.faults, mark=self.data.mark).child(self.data, "serial")
+        return place.read(serial, self.data["serial"], None)
 
     def _secrets(self) -> list[str]:
         return self._words(self.data, "secrets", "secrets")

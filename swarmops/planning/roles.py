@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmops.model.faults import Mark
+from swarmops.model.schema.serial import Serial
 from swarmops.planning.kinds_spec import Spec
 
 NOWHERE = Mark()
@@ -67,6 +68,7 @@ class Role:
     after_when: dict[str, list[tuple[str, Mark]]] = field(default_factory=dict)  # only while these hold
     when: list[tuple[str, Mark]] = field(default_factory=list)
     rootless: bool = False  # it may run on a host that is deployed without root
+    serial: Serial | None = None  # how many of its hosts are changed at a time
     tags: list[str] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     vars: dict[str, Any] = field(default_factory=dict)  # prepared

@@ -16,7 +16,7 @@ from swarmops.planning.views import Context, HostView
 
 LOOPBACK = "127.0.0.1"
 LISTEN = ("auto", "lan", "mesh", "both", "loopback")
-WORKERS = ("npu", "ai", "browser")
+WORKERS = ("npu", "ai", "browser", "shell")
 RUNTIME = "runtime.json"
 GRANTS = {  # id of a token -> what it may (docs/services.md)
     "admin": ("admin",),
@@ -27,8 +27,10 @@ GRANTS = {  # id of a token -> what it may (docs/services.md)
 WORKER_GRANTS = {name: GRANTS[name] for name in ("admin", "read", "worker")}
 
 
-def service(context: Context) -> dict[str, Any]:
+def service(context: Context, tls: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The derived variables that every service's templates use. Raises ValueError in words for the user.
+
+    tls: what `https.secured` gives, for a role that can.
 
     bind: addresses; listens_lan, listens_mesh: which of them others reach; folder: where the process finds its files;
     argv: its command; handed: {name: path} of those files on the host; environment; health_url: on loopback.
@@ -39,6 +41,9 @@ def service(context: Context) -> dict[str, Any]:
     config = str(own["paths"]["config"])
     folder = config if rootless else "%d"  # systemd hands them over in a folder that only this unit sees
     names = [f"{context.role}.json", *([f"{context.role}-tokens.json"] if own.get("wants_tokens", True) else [])]
+    if tls and tls["tls_cert"]:
+        names += [f"{context.role}.{kind}" for kind in ("crt", "key")]
+        names += [f"{context.role}-ca.crt"] if tls["tls_ca"] else []
     handed = {name: f"{config}/{name}" for name in names}
     environment = {"PYTHONUNBUFFERED": "1", **({} if rootless else {"PYTHONDONTWRITEBYTECODE": "1"})}
     if own.get("wants_redis", True):
@@ -51,7 +56,7 @@ def service(context: Context) -> dict[str, Any]:
         "argv": [*own["program"], *own["command"], "--config", f"{folder}/{context.role}.json"],
         "handed": handed,
         "environment": environment,
-        "health_url": url(LOOPBACK, own["port"], own["path"]),
+        "health_url": url(LOOPBACK, own["port"], own["path"], tls=bool(tls and tls["tls_cert"])),
         "handed_stamp": stamp(context) if own.get("wants_redis", True) else "",
     }
 
@@ -67,6 +72,9 @@ def stamp(context: Context) -> str:
 def worker(context: Context, derived: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A service that is a worker of the swarm. `derived`: its executor's options, over which the user's go."""
     own, found = context.vars, service(context)
+    options = own["options"] or {}
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{context.role}_options must be a map")
     config = {
         "role": context.role,
         "name": agent(context),
@@ -77,7 +85,7 @@ def worker(context: Context, derived: Mapping[str, Any] | None = None) -> dict[s
         "tokens": f"{context.role}-tokens.json",
         "concurrency": own["concurrency"],
         "drain": own["drain"],
-        "options": {**(derived or {}), **own["options"]},
+        "options": {**(derived or {}), **options},
     }
     return {**found, "config": config, "tokens": tokens(context, WORKER_GRANTS)}
 
@@ -94,6 +102,8 @@ def tokens(context: Context, grants: Mapping[str, Sequence[str]]) -> list[dict[s
 def redis_files(context: Context, folder: str) -> dict[str, str]:
     """What role client has written for whoever speaks to Redis. Raises ValueError where it has written nothing."""
     client = context.host.vars
+    if not list(context.hosts_of("redis")):  # which is a fault of its own
+        return {}
     if not client["client_redis_host"]:
         hint = f"add {context.role} to services.redis.clients"
         raise ValueError(f"Redis does not let {context.host.name} in ({hint})")
@@ -118,7 +128,7 @@ def addresses(host: HostView, role: str) -> dict[str, str]:
     found = {}
     if listen in ("lan", "both") and not ip(host.address).is_loopback:
         if ip(host.address).is_global and role not in own["security"]["public"]:
-            hint = f"listen on the mesh, or put TLS before it and name {role} in security.public"
+            hint = f"listen on the mesh, or turn TLS on or put it before, and name {role} in security.public"
             raise ValueError(f"{host.address} is a public address ({hint})")
         found["lan"] = host.address
     if listen in ("mesh", "both") and tunnel:
@@ -141,14 +151,25 @@ def placed(context: Context, role: str) -> list[HostView]:
     return context.hosts_of(role) if role in context.vars["infrastructure"] else []
 
 
+def alone_on_port(context: Context) -> None:
+    """Adds a fault where another role of this host has this role's port, be it by a default (X-01; `model.rules` knows
+    what `services` says, and was asked before)."""
+    port, (_, place) = str(context.vars["port"]), context.written("port")
+    taken = f"port {port} on {context.host.name} is taken by "
+    for other in context.host.roles:
+        known = any(fault.sentence.startswith(taken) for fault in place.faults.errors)
+        if other != context.role and str(context.declared(other, "port")) == port and not known:
+            place.faults.add(place.mark, place.path, taken + other, "each service needs its own")
+
+
 def agent(context: Context) -> str:
     """A worker's name among agents: its host's, and its role where several work on one host."""
     alone = [role for role in context.host.roles if role in WORKERS] == [context.role]
     return context.host.name if alone else f"{context.host.name}-{context.role}"
 
 
-def url(address: str, port: Any, path: str = "") -> str:
-    return f"http://{'[' + address + ']' if ':' in address else address}:{port}{path}"
+def url(address: str, port: Any, path: str = "", *, tls: bool = False) -> str:
+    return f"http{'s' * tls}://{'[' + address + ']' if ':' in address else address}:{port}{path}"
 
 
 def ip(text: str) -> Any:

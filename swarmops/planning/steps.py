@@ -13,9 +13,10 @@ from swarmops.planning import conditions
 from swarmops.planning.arguments import Arguments, Made, Shared
 from swarmops.planning.items import read_more
 from swarmops.planning.kinds_spec import Wrong, describe
+from swarmops.planning.prepared import Text, is_template
 from swarmops.planning.roles import Item, Role
-from swarmops.planning.running import SecretText, odd_in
-from swarmops.planning.templating import Text, Within, is_template, plain
+from swarmops.planning.templating import Within, plain
+from swarmops.planning.values import SecretText, odd_in
 from swarmops.planning.world import World
 from swarmops.target import wire
 

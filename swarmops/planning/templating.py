@@ -7,7 +7,6 @@ Values of the inventory never come here as templates: they are data (case 59).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,84 +14,14 @@ from typing import Any
 from jinja2 import Template, TemplateNotFound, TemplateSyntaxError, Undefined, nodes
 from jinja2.parser import Parser
 from jinja2.sandbox import SecurityError
-from jinja2.utils import missing
 
 from swarmops.model.faults import InputError, Mark, closest
-from swarmops.planning.environment import Environment, Fault, Loader, ScopedContext, Within, make_environment
-from swarmops.planning.running import (
-    Missing,
-    Run,
-    Silent,
-    Trouble,
-    check_deep,
-    place_of_error,
-    running,
-    trusted,
-    unveil,
-    veil,
-    written,
-)
+from swarmops.planning.environment import Fault, Loader, ScopedContext, Within, make_environment
+from swarmops.planning.prepared import Nest, Text, is_template
+from swarmops.planning.running import Run, Trouble, place_of_error, running
+from swarmops.planning.values import Silent, check_deep, trusted, unveil, veil
 
-__all__ = ["Fault", "Nest", "Templates", "Text", "Within", "is_template", "names_in", "plain"]
-
-_SIMPLE = re.compile(r"\{\{-?\s*([a-zA-Z_]\w*(?:\.[a-zA-Z_]\w*)*)\s*-?\}\}")
-_WORDS = {"true", "false", "none", "True", "False", "None", "not"}
-
-
-class Text:
-    """A text of a role file with `{{ }}` in it."""
-
-    __slots__ = ("mark", "native", "parts", "source", "template")
-
-    def __init__(self, source: str, mark: Mark, templates: Templates):
-        self.source, self.mark = source, mark
-        self.parts = _simple_parts(source)
-        self.native = self.parts is not None and len(self.parts) == 1
-        self.template: Template | None = None
-        if self.parts is None:
-            self.template, self.native = templates.compile(source, mark)
-
-    @classmethod
-    def of(cls, template: Template, mark: Mark) -> Text:
-        """A compiled expression."""
-        made = cls.__new__(cls)
-        made.source, made.mark, made.parts, made.native, made.template = "", mark, None, True, template
-        return made
-
-    def evaluate(self, env: Environment, scope: Any) -> Any:
-        """The value, inside a run. Raises what the template raises."""
-        if self.parts is not None:
-            if self.native:
-                return _lookup(env, scope, self.parts[0])  # type: ignore[arg-type]
-            return "".join(p if isinstance(p, str) else written(_lookup(env, scope, p)) for p in self.parts)
-        context = ScopedContext(env, scope, self.template.name, self.template.blocks)  # type: ignore[union-attr]
-        pieces = list(self.template.root_render_func(context))  # type: ignore[union-attr]
-        return context.vars["result"] if self.native else "".join(pieces)
-
-
-def _simple_parts(source: str) -> list[str | tuple[str, ...]] | None:
-    """The text and the dotted names of a source that holds no other Jinja, else None."""
-    parts: list[str | tuple[str, ...]] = []
-    end = 0
-    for match in _SIMPLE.finditer(source):
-        words = tuple(match[1].split("."))
-        if _WORDS & set(words) or "-}}" in match[0] or "{{-" in match[0]:
-            return None
-        parts += [source[end : match.start()], words]
-        end = match.end()
-    parts.append(source[end:])
-    if any("{{" in p or "{%" in p or "{#" in p for p in parts if isinstance(p, str)):
-        return None
-    return [p for p in parts if p != ""]
-
-
-def _lookup(env: Environment, scope: Any, words: tuple[str, ...]) -> Any:
-    value = scope.find(words[0])
-    if value is missing:
-        value = Missing(name=words[0])
-    for word in words[1:]:
-        value = env.getattr(value, word)
-    return value
+__all__ = ["Fault", "Templates", "Within", "names_in", "plain"]
 
 
 class Templates:
@@ -108,7 +37,7 @@ class Templates:
         """A text with `{{ }}`, compiled once. Raises `Fault` when its syntax is wrong."""
         key = (source, mark)
         if key not in self._texts:
-            self._texts[key] = Text(source, mark, self)
+            self._texts[key] = Text(source, mark, self.compile)
         return self._texts[key]
 
     def expression(self, source: str, mark: Mark) -> Text:
@@ -257,19 +186,6 @@ class Templates:
         if run.silent and run.troubles:
             run.troubles = [t for t in run.troubles if not t.raised]
         return Silent() if run.troubles or run.silent else made
-
-
-class Nest:
-    """A list or map with templates somewhere in it."""
-
-    __slots__ = ("inner",)
-
-    def __init__(self, inner: Any):
-        self.inner = inner
-
-
-def is_template(prepared: Any) -> bool:
-    return isinstance(prepared, Text | Nest)
 
 
 def plain(value: Any) -> tuple[Any, bool]:

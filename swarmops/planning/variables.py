@@ -19,8 +19,9 @@ from swarmops.model.faults import InputError, Mark, closest
 from swarmops.model.inventory import Host
 from swarmops.model.secrets import Secret, UnknownSecret
 from swarmops.planning.kinds_spec import Arg, Wrong
-from swarmops.planning.running import SecretText, Silent, Trouble, note, trusted
-from swarmops.planning.templating import is_template
+from swarmops.planning.prepared import is_template
+from swarmops.planning.running import Trouble, note
+from swarmops.planning.values import SecretText, Silent, trusted
 
 if TYPE_CHECKING:
     from swarmops.planning.roles import Role

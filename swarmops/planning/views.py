@@ -9,6 +9,7 @@ from jinja2.utils import missing
 
 from swarmops.model.inventory import Host
 from swarmops.model.network import address, mesh_address
+from swarmops.model.schema.section import Place
 from swarmops.planning.roles import Role
 from swarmops.planning.variables import HostScope, RoleScope, View
 
@@ -49,7 +50,7 @@ class Context:
 
     def __init__(self, world: World, scope: HostScope, role: Role):
         self._world, self._scope = world, scope
-        self.role = role.name
+        self.role, self._role = role.name, role
         self.project = world.project
         self.host = world.views[scope.host.name]
         self.hosts = list(world.views.values())
@@ -62,6 +63,22 @@ class Context:
         """A variable as the role's templates see it; `default` when it is not set."""
         value = self._own.find(name)
         return default if value is missing else value
+
+    def written(self, name: str) -> tuple[Any, Place]:
+        """One of the role's own variables as its last layer wrote it, references to secrets not opened, and its place:
+        what is read of it there has its faults where they stand."""
+        layer, mark, value = self._scope.layers(self._role, name)[-1]
+        path = f"services.{self.role}.{name}" if layer == "distributed.yaml" else f"{self._role.prefix}{name}"
+        if layer == "distributed.yaml":
+            value = self.project.distributed.data["services"][self.role][name]
+        elif layer == "role":  # may be a template
+            value = self._own.find(name)
+        return value, Place(self._world.faults, path, mark)
+
+    def declared(self, role: str, name: str) -> Any:
+        """A variable that is among another role's `vars`, for this host; None where it is not. Asks no role.py."""
+        other = self._world.roles.get(role)
+        return self._scope.role_value(other, name) if other and name in other.vars else None
 
     def note(self, text: str) -> None:
         """Something that the user should know; a deploy says it once."""

@@ -17,8 +17,9 @@ from swarmops.planning.hostfaults import HostFaults
 from swarmops.planning.kinds_spec import describe
 from swarmops.planning.rolefile import last_line
 from swarmops.planning.roles import Role, known_roles
-from swarmops.planning.running import OMIT, Run, SecretText, Silent, Trouble, note, running
+from swarmops.planning.running import Run, Trouble, note, running
 from swarmops.planning.templating import Templates
+from swarmops.planning.values import OMIT, SecretText, Silent
 from swarmops.planning.variables import SECTIONS, HostScope, RoleScope, not_set, open_data
 from swarmops.planning.views import Context, HostVars, HostView
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from swarmops.delivery import ship
 from swarmops.target import wire
 
+OLD, NEW = b"generation 1\n", b"generation 2\n"
+
 
 class Here:
     """This machine as a host whose state lives in a folder of its own."""
@@ -62,7 +64,7 @@ class Here:
             elif event["e"] == "done":
                 reports["done"] = event
         child.stdin.close()
-        child.wait(10)
+        child.wait(60)
         return reports
 
 
@@ -84,3 +86,13 @@ def command(role: str, name: str, argv: list[str], **more) -> dict:
         "user": None, "env": None, "stdin": None, "timeout": 60.0, "changed_when": True, **more.pop("args", {}),
     }  # fmt: skip
     return wire.step(f"{role}/{name}", role, name, "command", args, **more)
+
+
+def handler(tmp_path: Path, argv: list[str], watches: list[str]) -> dict:
+    """A step that runs when one of those it watches has changed."""
+    return command("r", "restart", argv, handler=True, watches=watches)
+
+
+def statuses(reports: dict[str, dict]) -> dict[str, str]:
+    """Step id -> how it ended."""
+    return {k: r["s"] for k, r in reports.items() if k != "done"}

@@ -54,7 +54,7 @@ def play(here: Here, root: Path, send) -> tuple[list[str], dict]:
             report = event
     if not child.stdin.closed:
         child.stdin.close()
-    child.wait(10)
+    child.wait(60)
     return asked, report
 
 

@@ -30,7 +30,7 @@ def load(path: Path, faults: Faults, *, root: Path | None = None, vault_password
     draft = Draft(path, faults, root)
     before = len(faults.errors)
     keys = vault.keys(vault_password_file, faults)
-    _source(path, draft, set(), top=True)
+    _source(path, draft, set())
     folder = path if path.is_dir() else path.parent
     vars_files.read(folder, draft, keys)
     inventory = merge.finish(draft, keys)
@@ -40,7 +40,7 @@ def load(path: Path, faults: Faults, *, root: Path | None = None, vault_password
     return inventory
 
 
-def _source(path: Path, draft: Draft, above: set[Path], *, top: bool = False) -> None:
+def _source(path: Path, draft: Draft, above: set[Path]) -> None:
     if not path.is_dir():
         _file(path, draft)
         return
