@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from swarmops.delivery.access import access_to
-from swarmops.delivery.deploy import Deploy, Options
+from swarmops.delivery.deploy import Deploy
 from swarmops.delivery.fleet import Fleet
+from swarmops.delivery.options import Options
 from swarmops.model.faults import Faults
 from swarmops.model.project import Project
 
@@ -30,7 +31,7 @@ def main() -> None:
         took.append(time.perf_counter() - began)
         ends = [r for r in records if r["type"] == "host"]
         assert len(ends) == len(hosts) and all(r["ok"] for r in ends), ends
-    assert not any(c["changed"] for c in deploy.counts.values()), deploy.counts
+    assert not any(c["changed"] for c in deploy.tally.counts.values()), deploy.tally.counts
     deploy.fleet.close()
     print(json.dumps(took[1:]))
 

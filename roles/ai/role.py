@@ -4,4 +4,5 @@ from swarmops.planning.services import worker
 
 
 def vars(context):
-    return worker(context)
+    patience = context.vars["performance"]["llm_timeout"]
+    return worker(context, {"llm_timeout": min(3600, max(1, patience))})

@@ -1,7 +1,6 @@
 """The environment of clients: every service's host and port, written once in distributed.yaml (S4-12)."""
 
-from swarmops.model.secrets import Secret
-from swarmops.planning.certificates import leaf, public_part
+from swarmops.planning.certificates import issued
 
 NAMES = {  # service -> its name in the environment; others are called as they are
     "coordinator": "BACKEND",
@@ -83,18 +82,15 @@ def beside(own, path):
 
 
 def certificates(context, own):
-    """This host's certificate as a client of Redis. While the CA is being rotated: see the role redis."""
-    before = context.store.previous("tls.ca")
-    signer = before.open() if before else str(own["ca"])
-    key, certificate = leaf(signer, f"client {context.host.name}", (context.host.name,))
-    trusted = [public_part(str(own["ca"])), *([public_part(before.open())] if before else [])]
-    return {"tls_ca": "\n".join(trusted), "tls_cert": certificate, "tls_key": Secret("tls.ca", key)}
+    """This host's certificate as a client of Redis."""
+    name = context.host.name
+    return issued(context.store, own["ca"], f"client {name}", [name])
 
 
 def endpoint(context, service, port):
     """HOST and PORT of a service; HOSTS too where there are several (S4-41)."""
     name = NAMES.get(service, service.upper().replace("-", "_"))
-    if service == "vnc":
+    if service in ("vnc", "redisinsight"):  # on their hosts' loopback
         return {f"AUTOBOT_{name}_PORT": port}
     if service == "redis" and (redis := redis_of(context)):
         hosts, port = redis["hosts"], redis["port"]
@@ -105,6 +101,8 @@ def endpoint(context, service, port):
         runs = runs or [host for host in context.hosts if service in host.groups]
         hosts = [address(context, host) for host in runs] or [LOOPBACK]
     found = {f"AUTOBOT_{name}_HOST": hosts[0], f"AUTOBOT_{name}_PORT": port}
+    if service == "coordinator" and runs and runs[0].vars.get("coordinator_tls"):
+        found[f"AUTOBOT_{name}_TLS"] = "true"
     if len(hosts) > 1:
         found[f"AUTOBOT_{name}_HOSTS"] = ",".join(hosts)
     return found

@@ -3,8 +3,7 @@
 import hashlib
 import ipaddress
 
-from swarmops.model.secrets import Secret
-from swarmops.planning.certificates import leaf, public_part
+from swarmops.planning.certificates import issued
 
 LOOPBACK = "127.0.0.1"
 USERS = ("admin", "app", "health", "backup", "replica")
@@ -61,19 +60,10 @@ def here(context):
 
 
 def certificates(context, own):
-    """This host's certificate by the deployment's CA. While the CA is being rotated, both are trusted, and the old
-    one still signs: so a host that has not heard of the new one yet is not cut off."""
-    host, before = context.host, context.store.previous("tls.ca")
+    """This host's certificate by the deployment's CA."""
+    host = context.host
     names = [LOOPBACK, host.address, host.mesh_address, host.name, f"{host.name}.mesh", "localhost"]
-    signer = before.open() if before else str(own["ca"])
-    key, certificate = leaf(signer, host.name, tuple(dict.fromkeys(n for n in names if n)))
-    trusted = [public_part(str(own["ca"])), *([public_part(before.open())] if before else [])]
-    return {
-        "tls_ca": "\n".join(trusted),
-        "tls_cert": certificate,
-        "tls_key": Secret("tls.ca", key),
-        "tls_address": LOOPBACK,
-    }
+    return {**issued(context.store, own["ca"], host.name, names), "tls_address": LOOPBACK}
 
 
 def known(context, user):

@@ -114,7 +114,7 @@ def _sentences(e: Exception) -> list[str]:
     if errors and isinstance(e, errors.SwarmError):
         from swarmops.cli._output import one_line
 
-        return [one_line(str(e))]
+        return [one_line(line) for line in e.lines()]
     from swarmops.model.faults import InputError
 
     if not isinstance(e, InputError):

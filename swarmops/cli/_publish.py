@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
     from swarmops.model.project import Project
@@ -29,7 +31,7 @@ def publish(project: Project, url: str, path: str, document: Any) -> bool:
 
     where, token = coordinator(project) if url == "auto" else url, _token(project)
     try:
-        with Client(where, token, timeout=10) as client:
+        with Client(where, token, _trust(project), timeout=10) as client:
             client.ask("POST", path, document)
     except ValueError as e:
         raise InputError.one(str(e), path="--publish") from None
@@ -42,16 +44,28 @@ def publish(project: Project, url: str, path: str, document: Any) -> bool:
 def coordinator(project: Project) -> str:
     """The address of the first coordinator of the inventory. Raises InputError when there is none."""
     from swarmops.model.faults import InputError
-    from swarmops.model.network import address
 
     hosts = project.distributed.hosts_of(project.inventory).get("coordinator", [])
     if not hosts:
         hint = "say --publish http://HOST:8002"
         raise InputError.one("no host of this inventory is a coordinator", path="--publish", hint=hint)
-    place = address(hosts[0])
     service = project.distributed.services.get("coordinator", {})
     port = hosts[0].vars.get("coordinator_port") or service.get("port", 8002)
-    return f"http://{f'[{place}]' if ':' in place else place}:{port}"
+    return project.distributed.base("coordinator", hosts[0], port)
+
+
+def _trust(project: Project) -> ssl.SSLContext:
+    """The system's certificates (or those of $SSL_CERT_FILE), and those of the deployment's own CA."""
+    import ssl
+
+    from swarmops.model.secrets import UnknownSecret
+    from swarmops.planning.certificates import public_part
+
+    found = ssl.create_default_context()
+    with contextlib.suppress(UnknownSecret):
+        both = [project.store.get("tls.ca"), project.store.previous("tls.ca")]
+        found.load_verify_locations(cadata="\n".join(public_part(one.open()) for one in both if one))
+    return found
 
 
 def _token(project: Project) -> str:

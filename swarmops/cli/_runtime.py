@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from swarmops.runtime import Runtime
+    from swarmops.runtime.tasks.records import Submitted
 
 
 def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,7 +20,7 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
     A command ends with the exit code of the error it meets (see swarmops.runtime.errors).
     """
 
-    @click.option("--redis", "url", metavar="URL", help="Which Redis (default: the environment, then runtime.json).")
+    @click.option("--redis", "url", metavar="URL", help="Which Redis ($SWARMOPS_RUNTIME, $REDIS_HOST, runtime.json).")
     @click.option("--namespace", metavar="NAME", help="What all keys begin with (default: swarm).")
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
     @functools.wraps(command)
@@ -31,7 +32,10 @@ def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_runtime(url: str | None, namespace: str | None, **more: Any) -> Runtime:
-    """A runtime that does not wait for a Redis that is away, unless told so. Raises Invalid."""
+    """A runtime that does not wait for a Redis that is away, unless $SWARMOPS_PATIENCE or `patience` say so. Raises
+    Invalid."""
+    import os
+
     from swarmops.runtime import Runtime, Settings
     from swarmops.runtime.errors import Invalid
 
@@ -39,7 +43,8 @@ def open_runtime(url: str | None, namespace: str | None, **more: Any) -> Runtime
         raise Invalid(
             "--redis", "a password on the command line is seen by all (use SWARMOPS_REDIS_URL, or ?password_file=)"
         )
-    return Runtime(Settings.find(url, **{"patience": 0, "namespace": namespace, **more}))
+    patience = None if os.environ.get("SWARMOPS_PATIENCE") else 0
+    return Runtime(Settings.find(url, **{"patience": patience, "namespace": namespace, **more}))
 
 
 def print_result(value: Any, as_json: bool, text: Callable[[], str]) -> None:
@@ -50,6 +55,18 @@ def print_result(value: Any, as_json: bool, text: Callable[[], str]) -> None:
         emit_json(value)
     elif said := text():
         echo(plain(said))
+
+
+def print_submitted(what: str, done: Submitted, queue: str, more: str, as_json: bool) -> None:
+    """The id of a task or workflow that was accepted, and how to watch it. `more`: what else is said of it."""
+    from swarmops.cli._output import progress
+
+    watch = f"swarmops {what} wait {done.id}" + (f" --queue {queue}" if queue != "default" else "")
+    body = {"schema": "swarmops.submitted/1", "id": done.id, "new": done.new, "queue": queue, "watch": watch}
+    print_result(body, as_json, lambda: done.id)
+    if not as_json:
+        known = "accepted" if done.new else "known already, left as it is"
+        progress(f"{known}{more}; watch it: {watch}", "grey")
 
 
 def table(rows: list[list[str]], head: list[str]) -> str:

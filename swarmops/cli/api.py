@@ -17,7 +17,7 @@ import click
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A name that callers may use; may be repeated.")
 @click.option("--tokens", metavar="FILE", help="tokens.json, beside the tokens in Redis.")
 @click.option("--duties/--no-duties", default=None, help="Also do the leader's work (default: yes).")
-@click.option("--redis", "url", metavar="URL", help="Which Redis (default: the environment, then runtime.json).")
+@click.option("--redis", "url", metavar="URL", help="Which Redis ($SWARMOPS_RUNTIME, $REDIS_HOST, runtime.json).")
 @click.option("--namespace", metavar="NAME", help="What all keys begin with (default: swarm).")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from swarmops.model.project import Project
 
 FORMATS = click.Choice(["table", "json", "jsonl", "prometheus", "junit", "nagios"])
-PAUSE = "10"  # seconds between two looks
+NEXT = 0.5  # seconds of monitoring.timeout that are left for Python to start and to end
+LEAST_PAUSE = 0.5
 LEAST = 2.0  # seconds for a look, however long planning took
 COLOURS = ("green", "yellow", "red", "cyan")  # by state
 
@@ -29,18 +30,16 @@ COLOURS = ("green", "yellow", "red", "cyan")  # by state
 @click.option(
     "--watch",
     metavar="[SECONDS]",
-    type=click.FloatRange(min=0.5),
+    type=click.FloatRange(min=0),
     is_flag=False,
-    flag_value=PAUSE,
-    help=f"Look again and again, with this pause (default {PAUSE}), until Ctrl-C.",
+    flag_value="0",
+    help="Look again and again, with this pause (default: monitoring.interval), until Ctrl-C.",
 )
 @click.option(
     "--deadline",
     type=click.FloatRange(1.0, 300.0),
-    default=4.5,
-    show_default=True,
     metavar="S",
-    help="Seconds for one look at everything.",
+    help="Seconds for one look at everything (default: monitoring.timeout less 0.5).",
 )
 @click.option("--out", metavar="FILE", help="Write to this file, whole or not at all, instead of stdout.")
 @publish_option
@@ -55,7 +54,7 @@ def command(
     format_: str,
     as_json: bool,
     watch: float | None,
-    deadline: float,
+    deadline: float | None,
     out: str | None,
     publish: str | None,
     verbose: bool,
@@ -73,6 +72,9 @@ def command(
 
     began, format_ = time.monotonic(), "json" if as_json else format_
     project = open_project(tier, inventory, root)
+    if watch is not None:
+        watch = max(LEAST_PAUSE, watch or project.distributed.monitoring.interval)
+    deadline = deadline or min(300.0, max(1.0, project.distributed.monitoring.timeout - NEXT))
     found = collect.targets(project, limit, service, Faults(), latency=latency)
     while True:
         # The first deadline is that of the command: planning is part of it, as long as enough is left to look.

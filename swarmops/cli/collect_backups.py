@@ -54,9 +54,10 @@ def command(
     project = open_project(tier, inventory, root)
     _must_be_on(project)
     items = declared(project, limit)
+    to_folder = _destination(project, to)
     try:
         outcome = collect(
-            folder_of(project, to),
+            to_folder,
             project.name,
             project.tier,
             items,
@@ -69,7 +70,7 @@ def command(
         progress(plain(str(e)), "red")
         return 1
     _tell(outcome, as_json)
-    told = not publish or _publish(project, publish, folder_of(project, to))
+    told = not publish or _publish(project, publish, to_folder)
     return 0 if outcome.manifest["complete"] and told else 1
 
 
@@ -85,6 +86,24 @@ def _must_be_on(project: Project) -> None:
     if not project.distributed.backup.enabled:
         mark = project.distributed.mark("backup", "enabled")
         raise InputError.one("backups of this deployment are switched off", mark=mark, path="backup.enabled")
+
+
+def _destination(project: Project, to: str | None) -> Path:
+    """Where the sets go; it is made. Raises InputError, before any host is contacted."""
+    import os
+
+    from swarmops.backups.landing import BackupError, Folder, slug
+    from swarmops.model.faults import InputError, Mark
+
+    found = folder_of(project, to)
+    try:
+        with Folder.open(found, make=True) as folder, folder.sub(slug(project.tier), make=True) as home:
+            if not os.access(home.path, os.W_OK | os.X_OK):
+                raise BackupError(f"{home.path} is not writable")
+    except BackupError as e:
+        mark, path = (Mark(), "--to") if to else (project.distributed.mark("backup", "to"), "backup.to")
+        raise InputError.one(str(e), mark=mark, path=path) from None
+    return found
 
 
 def _tell(outcome: object, as_json: bool) -> None:

@@ -54,10 +54,9 @@ def run(rt: Runtime, as_json: bool, name: str, lease: float | None, batch: int, 
 @runtime_options
 def status(rt: Runtime, as_json: bool) -> None:
     """Who leads, what waits to be distributed, and who has how much."""
-    who, backlog = rt.run_many([rt.leader.who.op(), rt.distribution.backlog.op()])
-    for one in (who, backlog):
-        if isinstance(one, Exception):
-            raise one
+    from swarmops.runtime.op import good
+
+    who, backlog = good(rt.run_many([rt.leader.who.op(), rt.distribution.backlog.op()]))
     leader = who.holder if who else ""
     body = {"schema": "swarmops.coordinator/1", "leader": leader, "term": who.term if who else 0, **backlog.as_dict()}
 
@@ -128,6 +127,8 @@ def task(rt: Runtime, as_json: bool, id: str) -> None:
 def take(rt: Runtime, as_json: bool, swarm: str, most: int, have: str) -> None:
     """What SWARM has been given to do."""
     found = rt.distribution.take(swarm, most, [one.strip() for one in have.split(",") if one.strip()])
+    if not found:
+        rt.swarms.get(swarm)  # raises NotFound
     rows = [[t.id, str(t.attempt), t.priority, t.type, t.description.replace("\n", " ")[:60]] for t in found]
     body = {"schema": "swarmops.assignments/1", "swarm": swarm, "tasks": [t.as_dict() for t in found]}
     print_result(body, as_json, lambda: table(rows, ["TASK", "ATTEMPT", "PRIORITY", "TYPE", "DESCRIPTION"]))
@@ -216,6 +217,8 @@ def allocate(rt: Runtime, as_json: bool, swarm: str, kind: str, amount: int) -> 
 def release(rt: Runtime, as_json: bool, swarm: str, kind: str, amount: int | None) -> None:
     """Give back AMOUNT of a share, or all of it."""
     n = rt.resources.release(swarm, kind, amount)
+    if not n:
+        rt.swarms.get(swarm)  # raises NotFound
     body = {"schema": "swarmops.released/1", "swarm": swarm, "kind": kind, "amount": n}
     print_result(body, as_json, lambda: f"{swarm} gave back {n} {kind}")
 

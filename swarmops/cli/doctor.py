@@ -21,7 +21,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "bad": "red", "unknown": "grey"}
 def command(rt: Runtime, topics: tuple[str, ...], as_json: bool) -> int:
     """Look at messaging, leadership, state and memory (or only those named) and say what to do.
 
-    Ends with 1 when something is bad. On a Redis Cluster one node is looked at.
+    Ends with 1 when something is bad, or nothing of a topic could be seen. On a Redis Cluster one node is looked at.
     """
     from dataclasses import asdict
 
@@ -30,6 +30,7 @@ def command(rt: Runtime, topics: tuple[str, ...], as_json: bool) -> int:
 
     found = examine(rt, topics or TOPICS)
     bad = any(f.state == "bad" for findings in found.values() for f in findings)
+    bad |= any(all(f.state == "unknown" for f in findings) for findings in found.values())
     if as_json:
         body = {topic: [asdict(f) for f in findings] for topic, findings in found.items()}
         emit_json({"schema": "swarmops.doctor/1", "ok": not bad, "topics": body})

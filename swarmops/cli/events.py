@@ -81,12 +81,16 @@ def _export(found: Iterable[Event], file: str) -> None:
     import json
 
     from swarmops.cli._output import progress
+    from swarmops.runtime.errors import Invalid
 
     many = 0
-    with open(file, "a", encoding="utf-8") as out:
-        for many, event in enumerate(found, 1):  # noqa: B007
-            out.write(json.dumps(event.to_json()) + "\n")
-            out.flush()
+    try:
+        with open(file, "a", encoding="utf-8") as out:
+            for many, event in enumerate(found, 1):  # noqa: B007
+                out.write(json.dumps(event.to_json()) + "\n")
+                out.flush()
+    except OSError as e:
+        raise Invalid("--export", f"{file}: {e.strerror or e}") from None
     progress(f"{many} events are in {file}")
 
 

@@ -46,6 +46,8 @@ def list_(shard: str, task_type: str | None, limit: int, after: int, rt: Runtime
     from swarmops.cli._output import progress
 
     page = rt.findings.list(shard, task_type, limit=limit, after=after)
+    if not page.findings:
+        rt.shards.get(shard)  # raises NotFound
     if page.next and not as_json:
         progress(f"there are more: --after {page.next}")
     rows = [[str(f.seq), f.id, f.task_type, f.author, _short(json.dumps(f.data))] for f in page.findings]

@@ -134,12 +134,14 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 @place_options
 @click.option("--yes-print", is_flag=True, help="Also when stdout is not a terminal.")
 @click.option("--previous", is_flag=True, help="The value before the rotation that is under way.")
-def show(name: str, root: str | None, inventory: str | None, yes_print: bool, previous: bool) -> None:
+@click.option("--public", is_flag=True, help="Of tls.ca only the certificate, which everybody may have.")
+def show(name: str, root: str | None, inventory: str | None, yes_print: bool, previous: bool, public: bool) -> None:
     """Print a value, on a terminal."""
     from swarmops.model.faults import InputError
     from swarmops.model.secrets import UnknownSecret
+    from swarmops.planning.certificates import public_part
 
-    if not (yes_print or sys.stdout.isatty()):
+    if not (yes_print or public or sys.stdout.isatty()):
         raise InputError.one("stdout is not a terminal; nothing is shown", hint="--yes-print shows it anyway")
     store = _open(root, inventory).store
     try:
@@ -148,23 +150,29 @@ def show(name: str, root: str | None, inventory: str | None, yes_print: bool, pr
         raise _unknown(e)
     if found is None:
         raise InputError.one(f"'{name}' has no previous value: no rotation is under way")
-    click.echo(found.open())
+    if public and not public_part(found.open()):
+        raise InputError.one(f"'{name}' holds no certificate", hint="tls.ca does")
+    click.echo(public_part(found.open()) if public else found.open())
 
 
 @command.command()
 @click.argument("name")
 @place_options
 @click.option("--finish", is_flag=True, help="Forget the old value, after a deploy with both.")
-def rotate(name: str, root: str | None, inventory: str | None, finish: bool) -> None:
+@click.option("--force", is_flag=True, help="With --finish: although hosts were not deployed with the new value.")
+def rotate(name: str, root: str | None, inventory: str | None, finish: bool, force: bool) -> None:
     """Make a new value; the old one holds until --finish.
 
     In between both are accepted: rotate, deploy, rotate --finish, deploy.
     """
     from swarmops.model.secrets import UnknownSecret
 
-    store = _open(root, inventory).store
+    project = _open(root, inventory)
+    store = project.store
     try:
         if finish:
+            if not force:
+                _deployed_since(project, name)
             done = store.finish(name)
             click.echo(f"{name}: the old value is forgotten" if done else f"{name}: no rotation is under way")
             if done:
@@ -177,6 +185,23 @@ def rotate(name: str, root: str | None, inventory: str | None, finish: bool) -> 
     click.echo(f"next: swarmops deploy, then swarmops secrets rotate {name} --finish, then deploy again", err=True)
 
 
+def _deployed_since(project: Project, name: str) -> None:
+    """Raises InputError while a host may only know the old value."""
+    from datetime import datetime
+
+    from swarmops.delivery.records import deployed_before
+    from swarmops.model.faults import InputError
+
+    entry = project.store.entries.get(name)
+    if entry is None or not entry.since:
+        return
+    here = {host.name for host in project.inventory.hosts.values()}
+    late = sorted(here & set(deployed_before(project.state, datetime.fromisoformat(entry.since).timestamp())))
+    if late:
+        sentence = f"'{name}' keeps its old value: no deploy since the rotation went well on {', '.join(late)}"
+        raise InputError.one(sentence, hint="swarmops deploy; --force forgets it all the same")
+
+
 @command.command("set")
 @click.argument("name")
 @place_options
@@ -186,7 +211,7 @@ def set_(name: str, root: str | None, inventory: str | None) -> None:
     It is read from stdin or asked for, never taken from the command line.
     """
     from swarmops.model.faults import InputError
-    from swarmops.model.secrets import weak
+    from swarmops.model.secretvalues import weak
 
     store = _open(root, inventory).store
     _named(name)

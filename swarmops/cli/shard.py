@@ -43,11 +43,9 @@ def list_(everyone: bool, rt: Runtime, as_json: bool) -> None:
 def show(shard: str, events: int, rt: Runtime, as_json: bool) -> None:
     """Show what SHARD holds, and what happened to it last."""
     from swarmops.cli._values import when
+    from swarmops.runtime.op import good
 
-    state, latest = rt.run_many([rt.shards.get.op(shard), rt.shards.events.op(shard, max(1, events))])
-    for one in (state, latest):
-        if isinstance(one, Exception):
-            raise one
+    state, latest = good(rt.run_many([rt.shards.get.op(shard), rt.shards.events.op(shard, max(1, events))]))
 
     def text() -> str:
         lines = [
@@ -88,11 +86,12 @@ def load(
         return
     made = rt.shards.load_context(shard, data, source or ("stdin" if file == "-" else file))
     ratio = round(made.size / made.stored, 2) if made.stored else 1.0
+    said = f"{ratio}x smaller in Redis" if ratio > 1 else f"{made.stored:,} in Redis"
     shown = {"schema": "swarmops.context/1", "shard": shard, **made.as_dict(), "ratio": ratio}
     print_result(
         shown,
         as_json,
-        lambda: f"ctx:{made.sha}\nversion {made.version}, {made.size:,} bytes, {ratio}x smaller in Redis",
+        lambda: f"ctx:{made.sha}\nversion {made.version}, {made.size:,} bytes, {said}",
     )
 
 

@@ -31,12 +31,6 @@ def _value(text: str | None) -> Any:
     return wire.loads(data or b"", "VALUE")
 
 
-def _when(ms: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if ms else "-"
-
-
 @command.command()
 @click.argument("name")
 @runtime_options
@@ -48,11 +42,12 @@ def get(name: str, rt: Runtime, as_json: bool) -> None:
     import json
 
     from swarmops.cli._output import progress
+    from swarmops.cli._values import when
 
     state = rt.state.load(name)
     if not as_json:
         restored = f", restored from {state.restored_from}" if state.restored_from else ""
-        progress(f"{name}: version {state.version}, written {_when(state.at)}{restored}")
+        progress(f"{name}: version {state.version}, written {when(state.at)}{restored}")
     shown = {"schema": "swarmops.state/1", **state.as_dict()}
     print_result(shown, as_json, lambda: json.dumps(state.value, indent=2, ensure_ascii=False))
 
@@ -82,10 +77,12 @@ def set_(name: str, value: str | None, version: int | None, by: str, rt: Runtime
 @runtime_options
 def list_(limit: int, rt: Runtime, as_json: bool) -> None:
     """List states, the last written first."""
+    from swarmops.cli._values import when
+
     found = rt.state.list(limit)
 
     def text() -> str:
-        rows = [[s.name, str(s.version), _when(s.at), str(s.stored), _left(s.left), s.by] for s in found]
+        rows = [[s.name, str(s.version), when(s.at), str(s.stored), _left(s.left), s.by] for s in found]
         return table(rows, ["NAME", "VERSION", "WRITTEN", "BYTES", "ENDS", "BY"])
 
     print_result({"schema": "swarmops.states/1", "states": [s.as_dict() for s in found]}, as_json, text)
@@ -99,11 +96,12 @@ def _left(seconds: float | None) -> str:
 @click.argument("name")
 @click.option("--version", type=click.IntRange(1), help="Only if this is its version.")
 @runtime_options
-def delete(name: str, version: int | None, rt: Runtime, as_json: bool) -> None:
-    """Forget the state NAME, its snapshots and checkpoints."""
+def delete(name: str, version: int | None, rt: Runtime, as_json: bool) -> int:
+    """Forget the state NAME, its snapshots and checkpoints. Exit code 1: there was none."""
     gone = rt.state.delete(name, version)
     shown = {"schema": "swarmops.state-deleted/1", "name": name, "deleted": gone}
     print_result(shown, as_json, lambda: f"{name}: {'deleted' if gone else 'there was none'}")
+    return 0 if gone else 1
 
 
 @command.command()
@@ -148,10 +146,14 @@ def _print_mark(kind: str, name: str, mark: Mark, as_json: bool) -> None:
 @runtime_options
 def snapshots(name: str, checkpoints: bool, rt: Runtime, as_json: bool) -> None:
     """List snapshots of the state NAME, newest first."""
+    from swarmops.cli._values import when
+
     found = rt.state.checkpoints(name) if checkpoints else rt.state.snapshots(name)
+    if not found:
+        rt.state.load(name)  # raises NotFound
 
     def text() -> str:
-        rows = [[m.id, m.label, str(m.version), _when(m.at), str(m.stored), m.by] for m in found]
+        rows = [[m.id, m.label, str(m.version), when(m.at), str(m.stored), m.by] for m in found]
         return table(rows, ["ID", "LABEL", "VERSION", "TAKEN", "BYTES", "BY"])
 
     kind = "checkpoints" if checkpoints else "snapshots"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._runtime import print_result, runtime_options, table
+from swarmops.cli._runtime import print_result, print_submitted, runtime_options, table
 from swarmops.cli._task_work import QUEUE, beat, claim, complete, fail, progress, release
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ def submit(
 
     Prints its id. With --wait, prints the result as JSON, and ends with 1 when there is none.
     """
-    from swarmops.cli._output import progress
     from swarmops.cli._task_input import comma_names, json_of
     from swarmops.runtime.errors import Invalid
     from swarmops.runtime.ids import new_id
@@ -75,12 +74,7 @@ def submit(
             lambda: rt.tasks.submit_and_wait(kind, args, wait=seconds, queue=queue, id=id, **more), id, as_json
         )
     done = rt.tasks.submit(kind, args, queue=queue, id=id, **more)
-    watch = f"swarmops task wait {done.id}" + (f" --queue {queue}" if queue != "default" else "")
-    body = {"schema": "swarmops.submitted/1", "id": done.id, "new": done.new, "queue": queue, "watch": watch}
-    print_result(body, as_json, lambda: done.id)
-    if not as_json:
-        known = "accepted" if done.new else "known already, left as it is"
-        progress(f"{known}; any worker of queue {queue} may take it; watch it: {watch}", "grey")
+    print_submitted("task", done, queue, f"; any worker of queue {queue} may take it", as_json)
 
 
 def _submit_lines(rt: Runtime, file: str, queue: str, as_json: bool) -> None:

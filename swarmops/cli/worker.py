@@ -38,7 +38,7 @@ OF_ROLES = ("port", "bind", "queue", "concurrency", "name", "lease", "drain")
 @click.option("--lease", type=float, metavar="S", help="Silent so long, its tasks go to others (30).")
 @click.option("--batch", default="auto", show_default=True, metavar="N", help="Tasks claimed at once.")
 @click.option("--drain", type=float, metavar="S", help="On SIGTERM, what runs may take so long (30).")
-@click.option("--redis", "url", metavar="URL", help="Which Redis (default: the environment, then runtime.json).")
+@click.option("--redis", "url", metavar="URL", help="Which Redis ($SWARMOPS_RUNTIME, $REDIS_HOST, runtime.json).")
 @click.option("--namespace", metavar="NAME", help="What all keys begin with (default: swarm).")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(
@@ -128,10 +128,10 @@ def _handlers(
     drain: float | None,
 ) -> int:
     from swarmops.runtime.worker.handlers import Handlers
-    from swarmops.runtime.worker.member import as_agent, as_agent_async, with_kinds
+    from swarmops.runtime.worker.member import as_agent, as_agent_async
 
     handlers, queue = Handlers.find(*specs), queue or "default"
-    can = with_kinds([c.strip() for c in caps.split(",") if c.strip()], handlers)
+    can = [c.strip() for c in caps.split(",") if c.strip()]
     lease, drain = 30.0 if lease is None else lease, 30.0 if drain is None else drain
     click.echo(f"working on queue {queue}: {', '.join(sorted(handlers.tasks))}", err=True)
     if handlers.coroutines:

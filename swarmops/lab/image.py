@@ -88,15 +88,23 @@ def image(release: str, say: Callable[[str], None] = lambda line: None) -> Path:
         raise LabError(f"no release '{release}' in the lab (there are {', '.join(RELEASES)})")
     images = STATE / "images"
     ready = images / f"{release}-{_recipe(release)}"
-    if ready.is_dir():
-        return ready
-    with locked(images / f".{release}.lock"):
-        if not ready.is_dir():
-            began = time.monotonic()
-            say(f"building the {release} image once (debootstrap)")
-            _build(release, images, ready)
-            forget_older(ready)
-            say(f"image {ready.name} built in {time.monotonic() - began:.0f} s")
+
+    def build() -> None:
+        began = time.monotonic()
+        say(f"building the {release} image once (debootstrap)")
+        _build(release, images, ready)
+        say(f"image {ready.name} built in {time.monotonic() - began:.0f} s")
+
+    return made_once(release, ready, build)
+
+
+def made_once(release: str, ready: Path, make: Callable[[], None]) -> Path:
+    """The folder `ready`, made first if it is not there, by one process at a time; those of older recipes go."""
+    if not ready.is_dir():
+        with locked(ready.parent / f".{release}.lock"):
+            if not ready.is_dir():
+                make()
+                forget_older(ready)
     return ready
 
 

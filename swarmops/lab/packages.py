@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from swarmops.lab.image import forget_older, mirror, scratch
-from swarmops.lab.machine import STATE, LabError, locked, run
+from swarmops.lab.image import made_once, mirror, scratch
+from swarmops.lab.machine import STATE, LabError, run
 
 # What `apt-get install` can find on a lab host; their dependencies come along.
 PACKAGES = (
@@ -40,14 +40,12 @@ def repository(root: Path, release: str, say: Callable[[str], None] = lambda lin
     key = hashlib.sha256(" ".join([root.name, *PACKAGES.split()]).encode()).hexdigest()[:10]
     stores = STATE / "apt"
     ready = stores / f"{release}-{key}"
-    if ready.is_dir():
-        return ready
-    with locked(stores / f".{release}.lock"):
-        if not ready.is_dir():
-            say(f"downloading {len(PACKAGES.split())} packages and what they need for the hosts' apt")
-            _download(root, release, stores, ready)
-            forget_older(ready)
-    return ready
+
+    def download() -> None:
+        say(f"downloading {len(PACKAGES.split())} packages and what they need for the hosts' apt")
+        _download(root, release, stores, ready)
+
+    return made_once(release, ready, download)
 
 
 def _download(root: Path, release: str, stores: Path, ready: Path) -> None:

@@ -1,24 +1,32 @@
 """What can go wrong, one class each, one sentence each.
 
 SwarmError
-├── Unavailable        Redis cannot be used now; `kind` says why                    (exit code 3)
+├── Unavailable        Redis cannot be used now; `kind` says why    (exit code 3: nobody answered; 1: it said no)
 │   └── NotReplicated  written, but too few replicas said so in time
 ├── Misconfigured      this Redis must not hold coordination data                   (exit code 2)
 ├── Invalid            what the caller gave is wrong; nothing was sent              (exit code 2)
-│   └── TooLarge
+│   └── TooLarge  Several
 └── Refused            Redis looked and said no; nothing was changed                (exit code 1)
     ├── NotFound  Exists  Full  Conflict  Illegal  Stale  LeaseLost  Forbidden  Corrupt  Late
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+# Kinds of Unavailable in which nobody was there to answer. All others were told by somebody, who said no.
+SILENT = frozenset({"refused", "timeout", "name", "closed", "loading", "sentinel", "cluster", "moved", "away"})
 
 
 class SwarmError(Exception):
     """The root of all errors of the runtime. `exit_code` is what a command ends with."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
+
+    def lines(self) -> list[str]:
+        """For people: one sentence for each thing that is wrong."""
+        return [str(self)]
 
 
 class Unavailable(SwarmError):
@@ -26,13 +34,12 @@ class Unavailable(SwarmError):
 
     kind: refused (nobody listens), timeout, name (no such host), certificate, tls, login (wrong user or password),
     permission, loading, readonly, disk, memory, replicas, closed (the connection broke), cluster, protocol.
-    unsent: the command certainly did not run.
+    unsent: the command certainly did not run. exit_code: 3 where nobody answered, 1 where somebody said no.
     """
-
-    exit_code = 3
 
     def __init__(self, kind: str, sentence: str, *, unsent: bool = False):
         self.kind, self.unsent = kind, unsent
+        self.exit_code = 3 if kind in SILENT else 1
         super().__init__(sentence)
 
 
@@ -61,6 +68,17 @@ class Invalid(SwarmError):
 
 class TooLarge(Invalid):
     """Over a limit in bytes."""
+
+
+class Several(Invalid):
+    """More than one thing is wrong: a sentence for each, with its path."""
+
+    def __init__(self, sentences: Sequence[str]):
+        self.sentences = list(sentences)
+        super().__init__("", "\n".join(self.sentences))
+
+    def lines(self) -> list[str]:
+        return self.sentences
 
 
 class Refused(SwarmError):

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from swarmops.runtime.op import Async, Op, Room, Sync
+from swarmops.runtime.op import Async, Op, Room, Sync, good
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,9 +99,9 @@ def _one(runtime: Any, step: Any) -> Any:
     if isinstance(step, Batch):
         return runtime.run_many(step.ops, step.patience)
     if isinstance(step, On):
-        return _good(step.runtime.run_many(step.ops))
+        return good(step.runtime.run_many(step.ops))
     if isinstance(step, list | tuple):
-        return _good(runtime.run_many(step))
+        return good(runtime.run_many(step))
     if callable(step):
         return step()
     if isinstance(step, float):
@@ -134,19 +134,12 @@ async def _one_awaited(runtime: Any, step: Any) -> Any:
     if isinstance(step, Batch):
         return await runtime.run_many(step.ops, step.patience)
     if isinstance(step, On):
-        return _good(await step.runtime.run_many(step.ops))
+        return good(await step.runtime.run_many(step.ops))
     if isinstance(step, list | tuple):
-        return _good(await runtime.run_many(step))
+        return good(await runtime.run_many(step))
     if callable(step):
         return await asyncio.to_thread(step)
     return await (asyncio.sleep(step) if isinstance(step, float) else step)
-
-
-def _good(results: list[Any]) -> list[Any]:
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return results
 
 
 class Flow(Generic[P, T, R]):

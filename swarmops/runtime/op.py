@@ -36,6 +36,14 @@ def same(reply: Any) -> Any:
     return reply
 
 
+def good(results: list[Any]) -> list[Any]:
+    """What `run_many` gave, when nothing of it is an error. Raises the first error."""
+    for one in results:
+        if isinstance(one, Exception):
+            raise one
+    return results
+
+
 @dataclass(frozen=True, slots=True)
 class Op(Generic[T]):
     """One script or command on one hash slot.
@@ -81,6 +89,10 @@ class Room(Generic[Mode]):
     def __init__(self, runtime: Executor):
         self.runtime = runtime
         self.keys, self.settings = runtime.keys, runtime.settings
+
+    def _registry(self, *parts: str) -> tuple[str, ...]:
+        """These keys of the registry."""
+        return tuple(map(self.keys.registry, parts))
 
 
 class Call(Generic[P, T, R]):

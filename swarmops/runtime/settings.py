@@ -12,14 +12,15 @@ From keywords, a URL, the environment or a file; all give the same client:
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from swarmops.runtime import wire
+from swarmops.runtime import environment, wire
 from swarmops.runtime.errors import Invalid
 from swarmops.runtime.ids import name, number
 
@@ -72,16 +73,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         name(self.namespace, "namespace")
-        number(self.port, "port", 1, 65535)
-        number(self.db, "db", 0, 1_000_000)
-        for which in ("connect_timeout", "timeout", "wait_timeout", "heartbeat", "lease", "swarm_ttl"):
-            number(getattr(self, which), which, 0.01, 10 * 365 * 86400)
-        number(self.snapshot_interval, "snapshot_interval", 0.05, 10 * 365 * 86400)
-        number(self.patience, "patience", 0, 86400)
-        number(self.connections, "connections", 1, 10_000)
-        number(self.wait_replicas, "wait_replicas", 0, 100)
-        number(self.swarm_max, "swarm_max", 1, 1_000_000)
-        number(self.suspect_after, "suspect_after", 1, 1000)
+        for which, (low, high) in environment.LIMITS.items():
+            number(getattr(self, which), which, low, high)
         number(self.dead_after, "dead_after", self.suspect_after, 1000)
         if self.kind != "single" and not self.nodes:
             raise Invalid("nodes", f"a {self.kind} needs at least one host:port")
@@ -104,24 +97,15 @@ class Settings:
     @classmethod
     def of(cls, url: str, **more: Any) -> Settings:
         """From a URL. Its query may name any other field (`?namespace=x&ca=/path`). Keywords win."""
-        return cls(**{**_from_url(url), **{k: v for k, v in more.items() if v is not None}})
+        return cls(**{**_from_url(url), **_given(more)})
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **more: Any) -> Settings:
-        """From SWARMOPS_REDIS_URL or REDIS_URL, then REDIS_HOST and its like (see ENVIRONMENT). Keywords win."""
-        env = os.environ if env is None else env
-        found: dict[str, Any] = {}
-        url = env.get("SWARMOPS_REDIS_URL") or env.get("REDIS_URL")
-        if url:
-            found.update(_from_url(url))
-        for variable, (which, read) in ENVIRONMENT.items():
-            text = env.get(variable, "")
-            if text:
-                try:
-                    found[which] = read(text)
-                except (ValueError, OSError) as e:
-                    raise Invalid(variable, f"{e}" if which == "password" else f"{text[:80]!r}: {e}") from None
-        return cls(**{**found, **{k: v for k, v in more.items() if v is not None}})
+        """From SWARMOPS_REDIS_URL or REDIS_URL, then REDIS_HOST and its like. Keywords win.
+
+        Which there are is in swarmops.runtime.environment. Raises Invalid, which names every variable that is wrong.
+        """
+        return cls(**{**_from_environment(os.environ if env is None else env), **_given(more)})
 
     @classmethod
     def from_file(cls, path: str | Path, **more: Any) -> Settings:
@@ -134,69 +118,50 @@ class Settings:
         said.update({k: str(beside / said[k]) for k in FILES if isinstance(said.get(k), str) and said[k]})
         found: dict[str, Any] = _from_url(said.pop("url")) if "url" in said else {}
         if "password_file" in said:
-            found["password"] = _file(said.pop("password_file"))
-        return cls(**{**found, **_known(said, str(path)), **{k: v for k, v in more.items() if v is not None}})
+            found["password"] = environment.file_text(said.pop("password_file"))
+        return cls(**{**found, **_known(said, str(path)), **_given(more)})
+
+    def to_file(self, path: Path) -> None:
+        """Write what `from_file` reads, for a process of ours: the password is in it, so nobody else may read it."""
+        usual = Settings()
+        said = {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != getattr(usual, f.name)}
+        said |= {which: os.path.abspath(said[which]) for which in FILES if which in said}
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(said, file)
 
     @classmethod
     def find(cls, url: str | None = None, **more: Any) -> Settings:
-        """What a command uses: its --redis, else the file that $SWARMOPS_RUNTIME names, else the environment, else
-        RUNTIME_FILE if there is one, else localhost."""
+        """What a command uses. Which Redis it is comes from one place, the first there is: its --redis, the file that
+        $SWARMOPS_RUNTIME names, the environment when it has a URL or a host, RUNTIME_FILE, localhost. The rest, such as
+        SWARMOPS_NAMESPACE or HEARTBEAT_INTERVAL, the environment says over a file; the query of --redis and
+        keywords win over it. Raises Invalid.
+        """
+        env = os.environ
         if url:
-            return cls.of(url, **more)
-        if told_file := os.environ.get(RUNTIME_VARIABLE):
-            return cls.from_file(told_file, **more)
-        told = {"SWARMOPS_REDIS_URL", "REDIS_URL", "REDIS_HOST", "AUTOBOT_REDIS_HOST"} & set(os.environ)
-        if not told and os.access(RUNTIME_FILE, os.R_OK):
-            return cls.from_file(RUNTIME_FILE, **more)
+            return cls(**{**_from_environment(env, environment.PACE), **_from_url(url), **_given(more)})
+        file = env.get(RUNTIME_VARIABLE)
+        if not file and not any(env.get(v) for v in environment.PLACES) and os.access(RUNTIME_FILE, os.R_OK):
+            file = RUNTIME_FILE
+        if file:
+            return cls.from_file(file, **{**_from_environment(env, environment.PACE), **_given(more)})
         return cls.from_env(**more)
 
 
-def _bool(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise ValueError("is neither true nor false")
+def _from_environment(env: Mapping[str, str], only: Sequence[str] = ()) -> dict[str, Any]:
+    return environment.fields_of(env, _checked, only)
 
 
-def _ms(text: str) -> float:
-    return float(text) / 1000
+def _checked(url: str) -> dict[str, Any]:
+    found = _from_url(url)
+    Settings(**found)
+    return found
 
 
-def _file(path: str) -> str:
-    try:
-        return Path(path).read_text().rstrip("\n")
-    except OSError as e:
-        raise Invalid(str(path), e.strerror or str(e)) from None
+def _given(more: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in more.items() if v is not None}
 
 
-READ: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": _bool}
-
-# Later ones win. The words of the sources (S3-53, S4-12, S4-17) and ours.
-ENVIRONMENT: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "AUTOBOT_REDIS_HOST": ("host", str),
-    "AUTOBOT_REDIS_PORT": ("port", int),
-    "AUTOBOT_REDIS_PASSWORD": ("password", str),
-    "REDIS_HOST": ("host", str),
-    "REDIS_PORT": ("port", int),
-    "REDIS_DB": ("db", int),
-    "REDIS_USERNAME": ("username", str),
-    "REDIS_PASSWORD": ("password", str),
-    "REDIS_PASSWORD_FILE": ("password", _file),
-    "REDIS_SSL": ("tls", _bool),
-    "REDIS_TLS": ("tls", _bool),
-    "REDIS_CA": ("ca", str),
-    "REDIS_CERT": ("cert", str),
-    "REDIS_KEY": ("key", str),
-    "SWARMOPS_NAMESPACE": ("namespace", str),
-    "SWARMOPS_PATIENCE": ("patience", float),
-    "SWARMOPS_WAIT_REPLICAS": ("wait_replicas", int),
-    "SWARMOPS_LEASE": ("lease", float),
-    "SWARM_MAX_COUNT": ("swarm_max", int),
-    "SWARM_TTL": ("swarm_ttl", float),
-    "HEARTBEAT_INTERVAL": ("heartbeat", _ms),
-    "SNAPSHOT_INTERVAL": ("snapshot_interval", _ms),
-}
+READ: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": environment.boolean}
 
 
 def _known(said: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -230,7 +195,7 @@ def _from_url(url: str) -> dict[str, Any]:
         found["password"] = unquote(password)
     query = dict(parse_qsl(parts.query))
     if "password_file" in query:
-        found["password"] = _file(query.pop("password_file"))
+        found["password"] = environment.file_text(query.pop("password_file"))
     found.update(_known(query, "url"))
     if parts.scheme == "unix":
         return {**found, "unix_socket": unquote(parts.path)}

@@ -16,11 +16,11 @@ LONGEST = 308  # digits of a number: what more has, other languages cannot hold
 _LONG = re.compile(rb"\d{%d}" % (LONGEST + 1))
 
 
-def json_of(body: bytes, content_type: str, limit: int = 1 << 20) -> Any:
+def json_of(body: bytes, content_type: str) -> Any:
     """The JSON of a body. Raises Wrong: 400 for what is no JSON of ours, 413, 415 for another type."""
     check_type(content_type)
     try:
-        value = wire.loads(body, "body", limit)
+        value = wire.loads(body, "body")
         if _LONG.search(body):
             _no_long_numbers(value)
     except TooLarge as e:
@@ -47,12 +47,6 @@ def _no_long_numbers(value: Any) -> None:
             todo += one.values()
         elif isinstance(one, list):
             todo += one
-
-
-async def read_json(request: Request, limit: int = 1 << 20) -> Any:
-    """The JSON of a request's body; None for an empty one."""
-    body = await request.body()
-    return json_of(body, request.headers.get("content-type", ""), limit) if body else None
 
 
 class StrictRequest(Request):

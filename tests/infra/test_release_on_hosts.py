@@ -59,10 +59,10 @@ class Api:
         return self.small.controller.deploy(*args)
 
     def change(self, version: str, broken: str = "") -> None:
-        """Another version of the code. A `broken` first line of it breaks services, and not the controller."""
+        """Another version of the code. A `broken` last line of it breaks services, and not the controller."""
         (self.code / "swarmops/__init__.py").write_text(f'__version__ = "{version}"\n')
         runtime = self.code / "swarmops/runtime/__init__.py"
-        runtime.write_text(f"{broken}\n" + (ROOT / "swarmops/runtime/__init__.py").read_text())
+        runtime.write_text((ROOT / "swarmops/runtime/__init__.py").read_text() + f"\n{broken}\n")
 
     def says(self) -> dict:
         return json.loads(self.small.on("host-1", ASK))

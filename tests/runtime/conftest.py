@@ -13,7 +13,7 @@ from swarmops.runtime import Runtime
 from swarmops.runtime.op import Op
 from tests.conftest import lacking
 from tests.runtime.commands import Command, in_process
-from tests.runtime.server import PROGRAM, Server
+from tests.runtime.server import PROGRAM, SURE, Server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,12 +50,18 @@ def rt(server: Server) -> Iterator[Runtime]:
 
 
 @pytest.fixture
+def term(rt: Runtime) -> int:
+    """The term of a leader, elected for the test."""
+    return rt.leader.campaign("boss", 60_000).term
+
+
+@pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Makes servers that the test may kill and stop: own_server(*options)."""
+    """Makes servers that the test may kill and stop: own_server(*options). Without options they lose no write."""
     made: list[Server] = []
 
     def make(*options: str, **more: Any) -> Server:
-        made.append(Server(tmp_path / f"redis-{len(made)}", *options, **more))
+        made.append(Server(tmp_path / f"redis-{len(made)}", *(options or SURE), **more))
         return made[-1].start()
 
     yield make

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,23 +10,12 @@ from swarmops.runtime import Runtime, Settings
 from swarmops.runtime.errors import SwarmError
 from swarmops.runtime.op import Op
 from tests.runtime.server import Server, free_port
+from tests.waiting import until
 
 
 def ask(server: Server, *args: Any) -> Any:
     with Runtime(Settings(port=server.port, patience=0)) as rt:
         return rt.run(Op("", ("x",), args))
-
-
-def until(look: Callable[[], Any], within: float, what: str) -> Any:
-    end = time.monotonic() + within
-    while True:
-        try:
-            if found := look():
-                return found
-        except SwarmError:
-            pass
-        assert time.monotonic() < end, f"not within {within:g} s: {what}"
-        time.sleep(0.02)
 
 
 class Group:
@@ -63,8 +50,8 @@ class Cluster(Group):
             bus = ask(server, "CONFIG", "GET", "cluster-port")[1].decode()
             ask(first, "CLUSTER", "MEET", "127.0.0.1", server.port, bus)
         for server in self.servers:
-            until(lambda s=server: b"cluster_state:ok" in ask(s, "CLUSTER", "INFO"), 20, "a cluster")
-            until(lambda s=server: len(ask(s, "CLUSTER", "SLOTS")) == 3, 20, "everybody known")
+            until(lambda s=server: b"cluster_state:ok" in ask(s, "CLUSTER", "INFO"), "a cluster", despite=SwarmError)
+            until(lambda s=server: len(ask(s, "CLUSTER", "SLOTS")) == 3, "everybody known", despite=SwarmError)
         self.settings = Settings(kind="cluster", nodes=tuple(("127.0.0.1", s.port) for s in self.servers))
 
 
@@ -78,10 +65,12 @@ class Watched(Group):
         self.master = self.add(folder / "a", *common)
         of = ("--replicaof", f"127.0.0.1 {self.master.port}")
         self.replicas = [self.add(folder / name, *common, *of) for name in "bc"]
-        until(lambda: self._connected() == 2, 20, "two replicas")
+        until(lambda: self._connected() == 2, "two replicas", despite=SwarmError)
         self.sentinels = [self._sentinel(folder / f"s{i}") for i in range(3)]
         for sentinel in self.sentinels:
-            until(lambda s=sentinel: self._knows(s), 20, "sentinels that know each other and the replicas")
+            until(
+                lambda s=sentinel: self._knows(s), "sentinels that know each other and the replicas", despite=SwarmError
+            )
         nodes = tuple(("127.0.0.1", s.port) for s in self.sentinels)
         self.settings = Settings(kind="sentinel", nodes=nodes, master="swarm", wait_replicas=1)
 

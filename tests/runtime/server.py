@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +19,9 @@ import pytest
 from swarmops.runtime import Settings
 
 PROGRAM = os.environ.get("SWARMOPS_TEST_REDIS") or shutil.which("redis-server")
+
+# Every answer is on disk: with everysec a write may wait for a slow fsync, and kill -9 would take it along.
+SURE = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
 
 
 def _old() -> bool:
@@ -61,7 +67,7 @@ class Server:
         self.wait()
         return self
 
-    def wait(self, within: float = 10.0) -> None:
+    def wait(self, within: float = 30.0) -> None:
         """Until PING is answered, or refused for want of a login."""
         end = time.monotonic() + within
         while True:
@@ -91,6 +97,17 @@ class Server:
 
     def go_on(self) -> None:
         self._signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def away(self, seconds: float) -> Iterator[None]:
+        """Killed now, and started again so many seconds later, while the test goes on."""
+        self.kill()
+        back = threading.Timer(seconds, self.start)
+        back.start()
+        try:
+            yield
+        finally:
+            back.join()
 
     def close(self) -> None:
         if self.process and self.process.poll() is None:

@@ -1,42 +1,19 @@
-"""Circuit breakers: shared by all, one probe among all, and a stand-in while Redis is away (S2-10, F14)."""
+"""Circuit breakers: shared by all, one probe among all, limits of a target, by hand (S2-10)."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.breaker import Limits, Open
-from swarmops.runtime.breaker.guard import Local
 from swarmops.runtime.errors import BY_CODE, Invalid, Refused
 from swarmops.runtime.op import Op
-from tests.runtime.groups import until
-from tests.runtime.server import Server, free_port
-
-
-def fail(rt: Runtime, times: int = 1, target: str = "npu-1") -> None:
-    for _ in range(times):
-        with pytest.raises(ZeroDivisionError), rt.breakers.guard(target):
-            raise ZeroDivisionError
-
-
-def later(rt: Runtime, seconds: float, target: str = "npu-1") -> None:
-    """As if so many seconds had passed: every time in the breaker is moved back."""
-    key = rt.keys.tagged("brk", target)
-    until, fails = rt.run(Op("", (key,), ("HMGET", key, "until", "fails")))
-    ms = round(seconds * 1000)
-    if until:
-        rt.run(Op("", (key,), ("HSET", key, "until", int(until) - ms)))
-    if fails:
-        moved = [f"{int(at) - ms}={id}" for at, id in (f.split("=") for f in fails.decode().split(","))]
-        rt.run(Op("", (key,), ("HSET", key, "fails", ",".join(moved))))
+from tests.runtime.breaking import fail, later
+from tests.runtime.server import Server
+from tests.waiting import until
 
 
 def test_the_sixth_call_after_five_failures_fails_fast_for_everybody(server: Server, rt: Runtime) -> None:
@@ -46,7 +23,9 @@ def test_the_sixth_call_after_five_failures_fails_fast_for_everybody(server: Ser
     with Runtime(server.settings) as other:
         for runtime in (rt, other):
             called = []
-            with pytest.raises(Open, match=r"npu-1 failed 5 times: its breaker is open for another (300|299.*) s") as e:
+            with pytest.raises(
+                Open, match=r"npu-1 failed 5 times: its breaker is open for another (300|2[89].*) s"
+            ) as e:
                 with runtime.breakers.guard("npu-1"):
                     called.append(1)
             assert not called and 290 < e.value.retry_in <= 300 and isinstance(e.value, Refused)
@@ -71,10 +50,10 @@ def test_a_success_between_or_a_minute_makes_failures_forgotten(rt: Runtime) -> 
 
 def test_after_five_minutes_one_probe_and_its_success_closes(rt: Runtime) -> None:
     fail(rt, 5)
-    later(rt, 299)
+    later(rt, 250)
     with pytest.raises(Open):
         rt.breakers.allow("npu-1")
-    later(rt, 1.5)
+    later(rt, 50.5)
     assert rt.breakers.show("npu-1").state == "half-open"
     with rt.breakers.guard("npu-1") as permit:
         assert permit.probe
@@ -91,7 +70,7 @@ def test_a_probe_that_fails_opens_for_another_five_minutes(rt: Runtime) -> None:
     fail(rt)
     found = rt.breakers.show("npu-1")
     assert (found.state, found.trips) == ("open", 2) and 290 < found.left <= 300
-    with pytest.raises(Open, match=r"npu-1 failed: its breaker is open for another (300|299.*) s"):
+    with pytest.raises(Open, match=r"npu-1 failed: its breaker is open for another (300|2[89].*) s"):
         rt.breakers.allow("npu-1")
 
 
@@ -102,16 +81,16 @@ def test_of_100_threads_exactly_one_may_probe(server: Server) -> None:
 
         def race() -> None:
             for _ in range(10):
-                gate.wait(30)
+                gate.wait(100)
                 try:
                     permits.append(rt.breakers.allow("npu-1"))
                 except Open as e:
                     refused.append(e)
-                if gate.wait(30) == 0:
+                if gate.wait(100) == 0:
                     assert len(permits) == 1, permits
                     rt.breakers.report("npu-1", False, permits.pop().probe)
                     later(rt, 301)
-                gate.wait(30)
+                gate.wait(100)
 
         fail(rt, 5)
         later(rt, 301)
@@ -119,7 +98,7 @@ def test_of_100_threads_exactly_one_may_probe(server: Server) -> None:
         for t in threads:
             t.start()
         for t in threads:
-            t.join(60)
+            t.join(200)
         assert len(refused) == 990 and rt.breakers.show("npu-1").trips == 11
 
 
@@ -174,13 +153,13 @@ def test_only_the_named_exceptions_count_and_an_interrupted_call_says_nothing(rt
 
 
 def test_limits_of_a_target_hold_for_all_processes_and_stay(server: Server, rt: Runtime) -> None:
-    limits = Limits(failures=2, window=10, open_for=5, probe_lease=1)
+    limits = Limits(failures=2, window=100, open_for=50, probe_lease=10)
     rt.breakers.configure("npu-1", limits)
     with Runtime(server.settings) as other:
         fail(other, 2)
         found = other.breakers.show("npu-1")
-    assert (found.state, found.limits) == ("open", limits) and 4 < found.left <= 5
-    later(rt, 5.1)
+    assert (found.state, found.limits) == ("open", limits) and 30 < found.left <= 50
+    later(rt, 50.1)
     with rt.breakers.guard("npu-1"):
         pass
     assert rt.breakers.show("npu-1").limits == limits
@@ -200,13 +179,13 @@ def test_real_time_passes_too(rt: Runtime) -> None:
         except Open:
             return False
 
-    until(may, 5, "half-open after 0.1 s")
-    until(may, 5, "another probe after 0.1 s")
+    until(may, "half-open after 0.1 s")
+    until(may, "another probe after 0.1 s")
 
 
 def test_by_hand(rt: Runtime) -> None:
     assert rt.breakers.force("npu-1", "open", 60) and not rt.breakers.force("npu-1", "open", 60)
-    with pytest.raises(Open, match=r"npu-1 is not to be called: its breaker is open for another (60|59.*) s"):
+    with pytest.raises(Open, match=r"npu-1 is not to be called: its breaker is open for another (60|[45].*) s"):
         rt.breakers.allow("npu-1")
     assert rt.breakers.force("npu-1", "closed") and rt.breakers.allow("npu-1")
     key = rt.keys.registry("events")
@@ -257,130 +236,3 @@ def test_asyncio_guards_alike(server: Server) -> None:
             return refused, len(await art.breakers.list())
 
     assert asyncio.run(main()) == (3, 1)
-
-
-# -- Redis is away
-
-
-def test_without_redis_each_process_guards_for_itself_and_asks_once_a_second(own_server: Callable[..., Server]) -> None:
-    """F14: no crash, no busy loop, back by itself."""
-    server = own_server()
-    with Runtime(server.settings) as rt:
-        rt.breakers.limits = Limits(open_for=0.3)
-        with rt.breakers.guard("npu-1") as permit:
-            assert not permit.local
-        server.kill()
-        began = time.monotonic()
-        fail(rt, 5)
-        guard = rt.breakers.guard("npu-1")
-        with pytest.raises(Open, match="npu-1 failed 5 times"), guard:
-            pass
-        assert guard.local and time.monotonic() - began < 2
-        asked = []
-        rt._once, really = lambda ops: asked.append(1) or really(ops), rt._once  # type: ignore[method-assign]
-        rt.breakers._away_until = 0
-        for _ in range(200):
-            with rt.breakers.guard("npu-9"):
-                pass
-        assert len(asked) == 1
-        guard = rt.breakers.guard("npu-1")
-
-        def probed() -> bool:
-            try:
-                with guard as permit:
-                    return bool(permit.probe)
-            except Open:
-                return False
-
-        until(probed, 5, "half-open, in the process")
-        server.start()
-
-        def back() -> bool:
-            with rt.breakers.guard("npu-1") as permit:
-                return not permit.local
-
-        until(back, 5, "Redis asked again")
-
-
-def test_a_frozen_redis_costs_one_timeout_not_one_a_call(own_server: Callable[..., Server]) -> None:
-    server = own_server()
-    with Runtime(server.settings.but(timeout=0.3)) as rt:
-        rt.breakers.allow("npu-1")
-        server.stop()
-        began = time.monotonic()
-        for _ in range(20):
-            with rt.breakers.guard("npu-1") as permit:
-                assert permit.local
-        assert time.monotonic() - began < 3
-        server.go_on()
-
-
-def test_asyncio_guards_without_redis() -> None:
-    async def main() -> None:
-        async with AsyncRuntime(port=free_port()) as art:
-            for _ in range(5):
-                with pytest.raises(ValueError):
-                    async with art.breakers.guard("npu-1"):
-                        raise ValueError
-            with pytest.raises(Open):
-                async with art.breakers.guard("npu-1"):
-                    pass
-
-    asyncio.run(main())
-
-
-# -- any order of things, against the model that guards a process
-
-
-class Machine(RuleBasedStateMachine):
-    """Calls of several processes, and time that passes; the breaker in Redis does what the one in a process does."""
-
-    rt: Runtime
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rt.run(Op("", ("x",), ("FLUSHALL",)))
-        self.limits = Limits(failures=3, window=60, open_for=300, probe_lease=30)
-        self.rt.breakers.limits = self.limits
-        self.now, self.asked = 0.0, 0
-        self.model = Local(self.limits, lambda: self.now)
-        self.calls: list[tuple[str, str]] = []
-
-    @rule()
-    def ask(self) -> None:
-        self.asked += 1
-        what, left = self.model.allow(str(self.asked))
-        try:
-            permit = self.rt.breakers.allow("t")
-        except Open as e:
-            assert what == "open" and abs(e.retry_in - left) < 2
-        else:
-            assert what == ("probe" if permit.probe else "closed")
-            self.calls.append((permit.probe, self.model.probe if permit.probe else ""))
-
-    @precondition(lambda self: self.calls)
-    @rule(data=st.data(), ok=st.booleans())
-    def answer(self, data: st.DataObject, ok: bool) -> None:
-        ours, models = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
-        assert self.rt.breakers.report("t", ok, ours).state == self.model.report(ok, models)
-
-    @rule(times=st.integers(1, 4))
-    def fail_several(self, times: int) -> None:
-        for _ in range(times):
-            assert self.rt.breakers.report("t", False).state == self.model.report(False)
-
-    @rule(seconds=st.sampled_from([20, 45, 100, 310]))
-    def wait(self, seconds: int) -> None:
-        later(self.rt, seconds, "t")
-        self.now += seconds
-
-    @invariant()
-    def alike(self) -> None:
-        shown = {"half-open": "half"}.get(state := self.rt.breakers.show("t").state, state)
-        due = self.model.state == "open" and self.model.until <= self.now
-        assert shown == ("half" if due else self.model.state)
-
-
-def test_any_order_of_calls_does_what_the_model_does(rt: Runtime) -> None:
-    Machine.rt = rt
-    run_state_machine_as_test(Machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))

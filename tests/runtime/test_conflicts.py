@@ -130,12 +130,12 @@ def test_at_the_deadline_the_leader_decides_by_what_came(rt: Runtime, votes: int
     active(rt, "a", "high")
     for id in ("b", "c", "d", "e"):
         active(rt, id)
-    vote = rt.conflicts.resolve("r", "a", "b", "vote", deadline=0.3, quorum=2)
+    vote = rt.conflicts.resolve("r", "a", "b", "vote", deadline=3, quorum=2)
     for voter in ("c", "d")[:votes]:
         rt.conflicts.vote(vote.id, voter, "b")
     term = rt.leader.campaign("boss").term
     assert rt.conflicts.close(term) == [] and rt.conflicts.list()[0].status == "open"
-    threading.Event().wait(0.35)
+    threading.Event().wait(3.05)
     with pytest.raises(Late):
         rt.conflicts.vote(vote.id, "e", "a")
     with pytest.raises(Stale):

@@ -15,7 +15,7 @@ import pytest
 from swarmops.runtime import Runtime
 from tests.runtime.commands import Command, Said
 from tests.runtime.server import Server
-from tests.runtime.test_coordinator_duties import until
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_coordinator_runs_until_it_is_told_to_end(coordinator: Command, swarms
         assert (told["schema"], told["where"], told["leader"]) == ("swarmops.distributed/1", "forwarded", "boss")
         until(lambda: swarms.distribution.get("t1").status == "assigned")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

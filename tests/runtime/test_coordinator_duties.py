@@ -22,6 +22,7 @@ from swarmops.runtime.errors import Invalid, SwarmError
 from swarmops.runtime.op import command
 from swarmops.runtime.registry.beating import Beating, SwarmBeat
 from tests.runtime.server import Server
+from tests.waiting import until
 
 QUICK = Pace(distribute=0.05, resources=0.05, health=0.05, conflicts=0.05, snapshots=0.05)
 LEADER = """
@@ -34,13 +35,6 @@ signal.signal(signal.SIGTERM, lambda *_: ended.set())
 with Runtime(sys.argv[1]) as rt, Coordinator(rt, sys.argv[2], Pace(distribute=0.2, health=0.5), lease=0.6):
     ended.wait()
 """
-
-
-def until(true: Callable[[], object], within: float = 15.0) -> None:
-    end = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def active(rt: Runtime, id: str, heartbeat: float | None = None) -> str:
@@ -159,7 +153,7 @@ def test_a_leader_that_was_stopped_past_its_lease_changes_nothing_more(
         leaders.signal(old, signal.SIGCONT)
         until(lambda: rt.distribution.backlog().pending == 0)
         leaders.signal(old, signal.SIGTERM)
-        assert leaders.processes[old].wait(10) == 0
+        assert leaders.processes[old].wait(60) == 0
     held = rt.distribution.take("s0", 100)
     assert len(held) == 60 and {one.attempt for one in held} == {1}
 
@@ -216,18 +210,18 @@ def test_of_several_only_the_leader_does_the_duties_and_all_of_them(rt: Runtime)
 
 
 def test_a_hint_is_followed_at_once_and_closing_takes_no_time(rt: Runtime) -> None:
-    """With the usual pace: without the hint it would take up to 5 s."""
+    """Without the hint it would take up to 100 s."""
     active(rt, "a")
     before = set(threading.enumerate())
-    with Coordinator(rt, "boss") as boss:
+    with Coordinator(rt, "boss", Pace(distribute=100)) as boss:
         until(lambda: boss.leading and boss.done.cycles)
         began = time.monotonic()
         for i in range(35):
             rt.distribution.submit("x", id=f"t{i}")
         until(lambda: rt.distribution.backlog().assigned == 35)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 50
         began = time.monotonic()
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 50
     assert rt.leader.who() is None and set(threading.enumerate()) == before
     rt.distribution.submit("x", id="later")
     with Coordinator(rt, "next"):
@@ -285,11 +279,11 @@ def test_the_same_on_asyncio(server: Server, rt: Runtime) -> None:
     async def main() -> int:
         async with AsyncRuntime(server.settings) as art:
             async with AsyncCoordinator(art, "boss", QUICK, lease=1.0) as boss:
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     while len(await art.distribution.take("a", 100)) < 25:
                         await asyncio.sleep(0.005)
                 await art.distribution.submit("x", id="late")
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     while (await art.distribution.get("late")).status != "assigned":
                         await asyncio.sleep(0.005)
                 assert boss.leading and not boss.done.trouble
@@ -301,11 +295,11 @@ def test_the_same_on_asyncio(server: Server, rt: Runtime) -> None:
 
 
 def test_a_swarm_that_beats_keeps_its_work(rt: Runtime) -> None:
-    active(rt, "steady", heartbeat=0.3)
-    with Coordinator(rt, "boss", QUICK), Beating(SwarmBeat(rt, ["steady"], heartbeat=0.1)):
+    active(rt, "steady", heartbeat=1)
+    with Coordinator(rt, "boss", QUICK), Beating(SwarmBeat(rt, ["steady"], heartbeat=0.2)):
         rt.distribution.submit("x", id="t")
         until(lambda: rt.distribution.get("t").status == "assigned")
-        threading.Event().wait(1.5)
+        threading.Event().wait(3.5)
         assert rt.distribution.get("t").attempt == 1 and rt.swarms.get("steady").status == "active"
 
 

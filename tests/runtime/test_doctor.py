@@ -11,6 +11,7 @@ from swarmops.runtime import Runtime
 from swarmops.runtime.observe.doctor import Finding, examine, family
 from swarmops.runtime.op import command
 from tests.runtime.server import Server
+from tests.runtime.test_acl import rules
 from tests.runtime.test_cli_redis import swarmops
 
 
@@ -74,10 +75,35 @@ def test_families(key: str, name: str) -> None:
 def test_what_the_user_may_not_see_is_unknown_not_a_crash(own_server: Callable[..., Server]) -> None:
     server = own_server()
     with Runtime(server.settings) as admin:
-        admin.run(command("x", "ACL", "SETUSER", "app", "on", "nopass", "~swarm:*", "+@all", "-config", "-memory"))
+        admin.run(command("x", "ACL", "SETUSER", "app", "on", "nopass", "~swarm:*", "+@all", "-scan"))
     with Runtime(server.settings.but(username="app", password="x")) as rt:
         found = examine(rt, ("state", "memory"))
-    assert {f.check: f.state for f in found["state"]}["save_points"] == "unknown"
+    assert {f.check: f.state for f in found["memory"]} == {"limit": "warning", "families": "unknown"}
+
+
+def test_a_sound_redis_is_sound_for_the_user_that_services_have(own_server: Callable[..., Server]) -> None:
+    """S3-63: who may not ask for CONFIG, which shows passwords, is told what INFO tells."""
+    server = own_server()
+    with Runtime(server.settings) as admin:
+        admin.run(command("x", "ACL", "SETUSER", "app", *rules()))
+    with Runtime(server.settings.but(username="app", password="secret-of-app")) as rt:
+        found = look(rt, "state")
+        assert {name: f.state for name, f in found.items()} == dict.fromkeys(found, "ok")
+    assert "changes since" in found["save points"].detail and "check-health" in found["disk"].detail
+    env = {"SWARMOPS_REDIS_URL": f"redis://app:secret-of-app@127.0.0.1:{server.port}"}
+    said = swarmops("doctor", "state", **env)
+    assert said.returncode == 0 and "unknown" not in said.stdout, said.stdout
+
+
+def test_one_that_evicts_is_bad_and_still_looked_at(own_server: Callable[..., Server]) -> None:
+    """S3-64: everybody else refuses it, so this is where one is told why."""
+    server = own_server("--maxmemory-policy", "allkeys-lru")
+    said = swarmops("doctor", "--json", SWARMOPS_REDIS_URL=server.url)
+    topics = json.loads(said.stdout)["topics"]
+    assert said.returncode == 1 and not [f for fs in topics.values() for f in fs if f["state"] == "unknown"], topics
+    assert topics["memory"][0]["state"] == "bad" and "CONFIG SET maxmemory-policy" in topics["memory"][0]["advice"]
+    said = swarmops("doctor", "messaging", SWARMOPS_REDIS_URL=server.url)
+    assert said.returncode == 1 and said.stdout.count("allkeys-lru") == 1
 
 
 def test_the_command(server: Server) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,9 @@ from swarmops.runtime.op import command
 from tests.runtime.groups import Cluster
 from tests.runtime.server import Server, modern
 from tests.runtime.test_tls import Secured
+from tests.waiting import until
 
 QUICK = Pace(distribute=0.05, resources=0.05, health=0.05, conflicts=0.05, snapshots=0.05)
-
-
-def until(true: Callable[[], object], within: float = 15.0) -> None:
-    end = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.005)
 
 
 def made(server: Server, **more: Any) -> MultiSwarm:
@@ -161,7 +154,7 @@ def test_nothing_is_left_of_it(own_server: Callable[..., Server]) -> None:
             assert connections() - alone <= 8, "not more with more swarms"
         until(lambda: connections() == alone)
         assert rt.leader.who() is None and set(threading.enumerate()) == before
-    with made(server, patience=0.1, timeout=0.5) as ms:
+    with made(server, patience=0.1, timeout=2) as ms:
         until(lambda: ms.is_leader)
         ms.create_swarm("x")
         server.kill()
@@ -207,7 +200,7 @@ def test_the_same_on_a_cluster(tmp_path: Path) -> None:
         heard = threading.Event()
         ms.on_message("acme.hello", lambda payload, envelope: heard.set(), two)
         ms.send_message(two, "acme.hello")
-        assert heard.wait(15)
+        assert heard.wait(60)
         assert ms.save_state(one, {"step": 1}) == 1 and ms.create_snapshot(one).version == 1
         assert ms.get_statistics()["coordinator"]["tasksDistributed"] == 1
         assert not ms._coordinator.done.trouble

@@ -14,6 +14,7 @@ from swarmops.runtime import SonnetCoordinator, SwarmMemoryShard
 from swarmops.runtime.errors import LeaseLost, NotFound, Unavailable
 from tests.runtime.server import Server, free_port, modern
 from tests.runtime.test_tls import Secured, certificate, keep
+from tests.waiting import until
 
 
 @modern
@@ -36,7 +37,7 @@ def test_wrong_password_closed_port_and_bad_certificate_are_three_errors(
         began = time.monotonic()
         with pytest.raises(Unavailable) as e:
             face(redis_host="127.0.0.1", **more)
-        assert e.value.kind == kind and time.monotonic() - began < 10
+        assert e.value.kind == kind and time.monotonic() - began < 30
     with face(redis_host="127.0.0.1", redis_port=locked.port, redis_password="right"):
         pass
     with face(redis_host="127.0.0.1", **tls, ca=secured.ca) as good:
@@ -90,7 +91,7 @@ def test_a_coordinator_asks_and_a_shard_answers(server: Server) -> None:
         thread.start()
         asked = coordinator.request_synthesis(shard.agent_id, "Pass 1", "briefly", [source])
         assert coordinator.wait_synthesis(asked, 20).answer == "one thing"
-        thread.join(10)
+        thread.join(60)
         with pytest.raises(NotFound):
             coordinator.request_synthesis("nobody", "Pass 1")
 
@@ -99,9 +100,7 @@ def test_findings_outlive_their_shard(server: Server) -> None:
     with SwarmMemoryShard(redis_port=server.port, shard_id="gone", ttl=0.05) as shard:
         shard.report_finding("look", 1)
     with SonnetCoordinator(redis_port=server.port) as coordinator:
-        end = time.monotonic() + 10
-        while coordinator.get_swarm_status()["total_shards"]:
-            assert time.monotonic() < end
+        until(lambda: not coordinator.get_swarm_status()["total_shards"], "the end of the shard")
         assert [f["content"] for f in coordinator.collect_findings()] == [1]
 
 
@@ -111,7 +110,7 @@ def test_a_posted_task_waits_and_is_completed_once(server: Server) -> None:
         thread = threading.Thread(target=lambda: got.append(shard.claim_task(wait=20)))
         thread.start()
         posted = coordinator.post_task("IF.search", {"q": 1}, shard.agent_id)
-        thread.join(20)
+        thread.join(60)
         assert got[0]["task_id"] == posted and got[0]["data"] == {"q": 1}
         shard.heartbeat()
         shard.complete_task(posted, {"found": 2})

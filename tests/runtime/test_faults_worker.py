@@ -6,6 +6,7 @@ each time one is recorded.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -22,9 +23,10 @@ from swarmops.runtime import Runtime, Settings
 from swarmops.runtime.tasks import TaskFailed, TaskSpec
 from swarmops.runtime.worker import Context
 from tests.runtime.server import Server
-from tests.runtime.working import Process, events, processes, redis_ms, size, stats, until
+from tests.runtime.working import Process, events, processes, redis_ms, size, stats
+from tests.waiting import until
 
-SLACK = 1.5  # seconds for a machine with other things to do
+SLACK = 15.0  # seconds for a machine with other things to do
 
 
 def nap(seconds: float) -> None:
@@ -53,7 +55,7 @@ def test_fifty_workers_are_killed_over_a_thousand_tasks(rt: Runtime) -> None:
             victim.kill()
             died[victim.name] = redis_ms(rt)
             workers.append(Process(rt.settings, nap, f"w{k + 4}", lease=lease))
-        until(lambda: size(rt, "task") == 0, within=30)
+        until(lambda: size(rt, "task") == 0, within=1000)
     check_all_done(rt, 1000)
     said = [(at, name.rsplit("-", 2)[0]) for at, names in events(rt, "worker.dead") for name in names.split()]
     late = [at - died[name] for at, name in said]
@@ -65,16 +67,16 @@ def test_a_worker_stopped_past_its_lease_cannot_report(rt: Runtime) -> None:
     """F2."""
     with processes() as workers:
         workers.append(Process(rt.settings, nap, "frozen", lease=0.6))
-        id = rt.tasks.submit("nap", 0.4).id
+        id = rt.tasks.submit("nap", 3.0).id
         until(lambda: rt.tasks.get(id).status == "running")
         workers[0].signal(signal.SIGSTOP)
         workers.append(Process(rt.settings, nap, "other", lease=0.6))
-        assert rt.tasks.result(id, 10) is None
+        assert rt.tasks.result(id, 60) is None
         workers[0].signal(signal.SIGCONT)
         until(lambda: stats(rt).get("results_refused") == 1)
         again = rt.tasks.submit_many([TaskSpec("nap", 0.01) for _ in range(20)])
         for one in again:
-            rt.tasks.result(one.id, 10)
+            rt.tasks.result(one.id, 60)
         assert workers[0].alive
     assert rt.tasks.get(id).attempt == 2
     assert rt.tasks.get(id).worker.startswith("other-")
@@ -99,9 +101,9 @@ def test_a_task_that_kills_its_workers_is_given_up_and_delays_nobody(rt: Runtime
                     workers[i] = Process(rt.settings, handlers, f"w{len(workers)}", lease=0.5)
             return rt.tasks.get(bad).status == "dead"
 
-        until(given_up, within=20)
+        until(given_up, within=100)
         for one in good:
-            assert rt.tasks.result(one.id, 10) is None
+            assert rt.tasks.result(one.id, 60) is None
         with pytest.raises(TaskFailed, match="died 3 times"):
             rt.tasks.result(bad)
         ended = [rt.tasks.get(one.id).ended_ms - rt.tasks.get(one.id).submitted_ms for one in good]
@@ -134,10 +136,10 @@ def test_redis_goes_away_under_load(own_server: Callable[..., Server], fault: st
         else:
             server.go_on()
         back = redis_ms(rt)
-        time.sleep(2)
+        until(lambda: len(accepted) > 300, "submits after it")
         over.set()
-        submitting.join(40)
-        until(lambda: size(rt, "task") == 0, within=20)
+        submitting.join(100)
+        until(lambda: size(rt, "task") == 0, within=100)
         assert [w.pid for w in workers if w.alive] == before, "a worker has ended"
         assert len(accepted) > 200
         check_all_done(rt, len(accepted))
@@ -152,32 +154,38 @@ def test_a_redis_that_cannot_be_reached_is_tried_seldom_and_costs_nothing(tmp_pa
         door.settimeout(0.1)
         settings = Settings(port=door.getsockname()[1])
         workers.append(Process(settings, nap, "w", threads=3))
-        end = time.monotonic() + 3.0
-        while time.monotonic() < end:
+        began = time.monotonic()
+        while len(tries) < 6 and time.monotonic() < began + 60:
             try:
                 door.accept()[0].close()
                 tries.append(time.monotonic())
             except TimeoutError:
                 pass
         fields = Path(f"/proc/{workers[0].pid}/stat").read_text().rsplit(")", 1)[1].split()
+        took = time.monotonic() - began
         spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         assert workers[0].alive
         workers[0].signal(signal.SIGTERM)
         assert workers[0].end() == 0
-    assert 4 <= len(tries) <= 4 * 3.0 + 3, len(tries)
+    assert 6 == len(tries) <= 4 * took + 3, took
     assert len({round(b - a, 3) for a, b in pairwise(tries)}) > 1, "no jitter"
-    assert spent < 0.6
+    assert spent < 0.2 * took + 0.5
 
 
 def test_n_tasks_run_on_n_agents_at_the_same_time(rt: Runtime) -> None:
     """S2-12."""
     n = 8
+    gate = multiprocessing.get_context("fork").Barrier(n)
+
+    def meet() -> None:
+        gate.wait(60)
+
     with processes() as workers:
-        workers += [Process(rt.settings, nap, f"w{i}") for i in range(n)]
+        workers += [Process(rt.settings, meet, f"w{i}") for i in range(n)]
         until(lambda: size(rt, "alive") == n)
-        ids = [one.id for one in rt.tasks.submit_many([TaskSpec("nap", 1.5) for _ in range(n)])]
+        ids = [one.id for one in rt.tasks.submit_many([TaskSpec("meet") for _ in range(n)])]
         for id in ids:
-            rt.tasks.result(id, 10)
+            rt.tasks.result(id, 60)
         tasks = [rt.tasks.get(id) for id in ids]
     assert len({t.worker for t in tasks}) == n
     assert max(t.started_ms for t in tasks) < min(t.ended_ms for t in tasks), "they did not all run at once"
@@ -211,11 +219,11 @@ def test_an_outcome_that_could_not_be_delivered_is_delivered_later(own_server: C
     server = own_server()
     with processes() as workers, Runtime(server.settings.but(patience=10)) as rt:
         workers.append(Process(server.settings, nap, "w", lease=30))
-        id = rt.tasks.submit("nap", 0.5).id
+        id = rt.tasks.submit("nap", 1.0).id
         until(lambda: rt.tasks.get(id).status == "running")
         server.kill()
-        time.sleep(1.2)
+        time.sleep(1.5)
         server.start()
-        rt.tasks.result(id, 10)
+        rt.tasks.result(id, 60)
         assert rt.tasks.get(id).attempt == 1
         check_all_done(rt, 1)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,9 @@ from swarmops.runtime.errors import Forbidden, Invalid, Stale
 from swarmops.runtime.op import Op
 from swarmops.runtime.registry.candidate import AsyncCandidate, Candidate, clock
 from tests.runtime.server import Server
+from tests.waiting import until
 
+BUSY = 10_000  # ms that a machine with other things to do may take longer
 PROGRAM = Path(__file__).parent / "programs" / "leads.py"
 Child = subprocess.Popen[str]
 
@@ -48,7 +49,7 @@ def child() -> Iterator[Callable[..., Child]]:
 def said(child: Child, word: str) -> int:
     """Waits for a line that begins with `word`; the number behind it."""
     assert child.stdout
-    in_vain = threading.Timer(20, child.kill)
+    in_vain = threading.Timer(60, child.kill)
     in_vain.start()
     try:
         for line in child.stdout:
@@ -57,15 +58,7 @@ def said(child: Child, word: str) -> int:
                 return int(number or 0)
     finally:
         in_vain.cancel()
-    raise AssertionError(f"the program ended without {word!r}, or did not say it for 20 s")
-
-
-def until(done: Callable[[], Any], within: float = 15.0) -> Any:
-    end = time.monotonic() + within
-    while not (found := done()):
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.01)
-    return found
+    raise AssertionError(f"the program ended without {word!r}, or did not say it for 60 s")
 
 
 def redis_now(rt: Runtime) -> int:
@@ -235,7 +228,7 @@ def test_a_killed_leader_is_replaced_and_a_frozen_one_steps_down(
         until(lambda: heir.leading)
         elected = events(rt, "leader.elected")[-1][0]
         print(f"new leader {elected - died} ms after kill -9 (lease {lease * 1000:.0f} ms)")
-        assert elected - died <= (lease + 0.5) * 1000 + 1000
+        assert elected - died <= (lease + 0.5) * 1000 + BUSY
     frozen = child(server.url, "frozen", str(lease), "candidate")
     said(frozen, "lead")
     os.kill(frozen.pid, signal.SIGSTOP)
@@ -243,7 +236,7 @@ def test_a_killed_leader_is_replaced_and_a_frozen_one_steps_down(
     woken = time.monotonic()
     os.kill(frozen.pid, signal.SIGCONT)
     said(frozen, "lose")
-    assert time.monotonic() - woken < 2
+    assert time.monotonic() - woken < 1 + BUSY / 1000
 
 
 def test_a_leader_that_cannot_renew_steps_down_before_its_lease_ends(own_server: Callable[..., Server]) -> None:
@@ -252,9 +245,9 @@ def test_a_leader_that_cannot_renew_steps_down_before_its_lease_ends(own_server:
         until(lambda: a.leading)
         server.stop()
         frozen = clock()
-        assert lost.wait(10)
+        assert lost.wait(60)
         assert a.race.until <= frozen + 0.9 and not a.leading and a.term == 0
-        assert clock() - a.race.until < 0.5, "told late"
+        assert clock() - a.race.until < 0.5 + BUSY / 1000, "told late"
         lost.clear()
         server.go_on()
         until(lambda: a.leading)

@@ -1,4 +1,4 @@
-"""Recovery: the first source that is whole, each swarm once, and never a crash (S3-44 to S3-47, S2-34, F39)."""
+"""Recovery: the first source that is whole, each swarm once, and never a crash (S3-44, S3-46, S3-47, F39)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Conflict, Illegal, Late, NotFound, Stale
-from swarmops.runtime.op import Op
-from swarmops.runtime.state.recovery_plan import confidence, plan_for, strategy_for
-from tests.runtime.groups import until
+from tests.runtime.raw import raw
 from tests.runtime.server import Server
+from tests.waiting import until
 
 STATE = {
     "tasks": {"t1": "done", "t2": {"status": "in_progress"}, "t3": "running", "t4": "waiting"},
     "agents": ["a", "b"],
     "task_seconds": 4,
 }
-
-
-def raw(rt: Runtime, *args: str | int) -> Any:
-    return rt.run(Op("", ("x",), args))
 
 
 def interrupted(rt: Runtime, id: str, why: str = "the coordinator went away") -> str:
@@ -38,67 +31,6 @@ def interrupted(rt: Runtime, id: str, why: str = "the coordinator went away") ->
 def hurt(rt: Runtime, key: str, *field_and_data: str) -> None:
     assert raw(rt, "HEXISTS", key, field_and_data[0]) == 1
     raw(rt, "HSET", key, *field_and_data)
-
-
-# -- the formula, the strategy, the plan
-
-
-@pytest.mark.parametrize(
-    ("age", "tasks", "agents", "sure"),
-    [
-        (0, False, False, 0.8),
-        (59.9, True, True, 0.95),
-        (60, False, False, 0.7),
-        (299, True, False, 0.8),
-        (299, True, True, 0.9),
-        (300, False, False, 0.5),
-        (1e9, True, True, 0.7),
-        (None, True, True, 0.0),
-    ],
-)
-def test_confidence_is_the_formula(age: float | None, tasks: bool, agents: bool, sure: float) -> None:
-    """S3-45."""
-    assert confidence(age, tasks, agents) == sure == confidence(age, tasks, agents)
-
-
-@pytest.mark.parametrize(
-    ("reason", "attempts", "source", "strategy"),
-    [
-        ("the coordinator went away", 1, "state", "resume"),
-        ("no beat in time", 1, "state", "reassign"),
-        ("agent npu-1 died", 3, "snapshot", "reassign"),
-        ("agent npu-1 died", 1, "nothing", "restart"),
-        ("agent npu-1 died", 4, "state", "escalate"),
-    ],
-)
-def test_the_strategy_follows_from_the_reason(reason: str, attempts: int, source: str, strategy: str) -> None:
-    """S2-34."""
-    assert strategy_for(reason, attempts, source) == strategy
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(st.fixed_dictionaries({}, optional={"tasks": JSON, "agents": JSON, "task_seconds": JSON}) | JSON)
-def test_a_plan_can_be_made_of_anything_that_a_state_may_hold(value: Any) -> None:
-    plan = plan_for(value, "state", "", 1.0, "resume")
-    assert 0 <= plan.progress <= 1 and 0 <= plan.estimated_time < 1e12 and plan.next_actions
-    assert len(plan.requeue) == plan.in_progress
-
-
-def test_tasks_may_be_listed_in_several_ways() -> None:
-    ways: list[Any] = [
-        {"a": "done", "b": "running"},
-        {"a": {"status": "completed"}, "b": {"status": "assigned"}},
-        [{"id": "a", "status": "DONE"}, {"id": "b", "status": "in_progress"}],
-        {"completed": ["a"], "in_progress": ["b"]},
-    ]
-    plans = [plan_for({"tasks": tasks}, "state", "", 1.0, "resume") for tasks in ways]
-    assert {(p.completed, p.in_progress, p.requeue, p.progress) for p in plans} == {(1, 1, ("b",), 0.5)}
 
 
 # -- from what
@@ -206,7 +138,7 @@ def test_of_eight_who_try_one_recovers(server: Server) -> None:
 
         def race() -> None:
             for i in range(10):
-                gate.wait(20)
+                gate.wait(100)
                 try:
                     won.append(rt.state.recover(f"s{i}", requeue=lambda s, ids: calls.append(s)).swarm)
                 except (Conflict, Illegal) as e:
@@ -216,7 +148,7 @@ def test_of_eight_who_try_one_recovers(server: Server) -> None:
         for t in threads:
             t.start()
         for t in threads:
-            t.join(30)
+            t.join(200)
         assert sorted(won) == sorted(calls) == [f"s{i}" for i in range(10)] and len(lost) == 70
 
 
@@ -325,7 +257,7 @@ def test_asyncio_recovers_with_a_coroutine(server: Server) -> None:
 
 def test_a_swarm_that_stopped_beating_is_found_without_a_sweep(rt: Runtime) -> None:
     rt.swarms.create("build", id="s", heartbeat=0.02)
-    found = until(rt.state.discover_interrupted, 5, "the interruption")
+    found = until(rt.state.discover_interrupted, "the interruption")
     assert found[0].reason == "no beat in time"
     assert rt.state.recover("s").strategy == "restart"
 

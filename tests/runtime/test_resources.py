@@ -132,14 +132,14 @@ def test_what_a_dead_swarm_held_comes_back(rt: Runtime, end: str) -> None:
 
 
 def test_idle_shares_come_back_where_the_pool_says_so(rt: Runtime) -> None:
-    rt.resources.define("gpu", 4, idle=0.05)
+    rt.resources.define("gpu", 4, idle=3)
     rt.resources.define("disk", 4)
     for swarm in (active(rt, "lazy"), active(rt, "busy")):
         rt.resources.allocate(swarm, "gpu", 2)
         rt.resources.allocate(swarm, "disk", 1)
     term = rt.leader.campaign("boss").term
     assert rt.resources.reclaim(term) == []
-    threading.Event().wait(0.1)
+    threading.Event().wait(3.1)
     assert rt.resources.use("busy", "gpu", "unheard-of") == 1
     assert [(r.swarm, r.kind, r.why) for r in rt.resources.reclaim(term)] == [("lazy", "gpu", "idle")]
     assert rt.resources.list().held == {"busy": {"disk": 1, "gpu": 2}, "lazy": {"disk": 1}}

@@ -96,8 +96,73 @@ def test_a_bad_variable_is_named() -> None:
     """Case 52."""
     with pytest.raises(Invalid, match="REDIS_PORT: 'many'"):
         Settings.from_env({"REDIS_PORT": "many"})
-    with pytest.raises(Invalid, match="REDIS_TLS: 'perhaps': is neither true nor false"):
+    with pytest.raises(Invalid, match="REDIS_TLS: 'perhaps' is neither true nor false"):
         Settings.from_env({"REDIS_TLS": "perhaps"})
+
+
+def test_all_bad_variables_are_told_at_once_in_plain_words(tmp_path: Path) -> None:
+    """Case 52: each by its own name and in its own unit."""
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    env = {"SWARMOPS_REDIS_URL": "bogus", "REDIS_PORT": "abc", "SWARM_TTL": "abc", "HEARTBEAT_INTERVAL": "-5"}
+    env |= {"SWARM_MAX_COUNT": "0", "SWARMOPS_NAMESPACE": "A*", "SNAPSHOT_INTERVAL": "nan", "SWARMOPS_LEASE": "soon"}
+    env |= {"REDIS_PASSWORD_FILE": str(tmp_path / "binary")}
+    with pytest.raises(Invalid) as e:
+        Settings.from_env(env)
+    lines = {line.partition(": ")[0]: line.partition(": ")[2] for line in e.value.lines()}
+    assert lines.pop("SWARMOPS_REDIS_URL").startswith("scheme '' is none of redis, ")
+    assert lines.pop("SWARMOPS_NAMESPACE").startswith("'A*' is not a name")
+    assert lines == {
+        "REDIS_PORT": "'abc' is not a whole number",
+        "SWARM_TTL": "'abc' is not a number of seconds",
+        "SWARMOPS_LEASE": "'soon' is not a number of seconds",
+        "HEARTBEAT_INTERVAL": "'-5' is not from 10 to 315360000000",
+        "SNAPSHOT_INTERVAL": "'nan' is not from 50 to 315360000000",
+        "SWARM_MAX_COUNT": "'0' is not from 1 to 1000000",
+        "REDIS_PASSWORD_FILE": f"{tmp_path}/binary: is not text",
+    }
+    with pytest.raises(Invalid, match="REDIS_CERT and REDIS_KEY: a client certificate needs both"):
+        Settings.from_env({"REDIS_KEY": "/k"})
+    with pytest.raises(Invalid, match=r"^REDIS_URL: master: sentinels need"):
+        Settings.from_env({"REDIS_URL": "redis+sentinel://h"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "field", "value"),
+    [
+        ("SWARMOPS_NAMESPACE", "mine", "namespace", "mine"),
+        ("SWARMOPS_PATIENCE", "3", "patience", 3),
+        ("SWARMOPS_WAIT_REPLICAS", "1", "wait_replicas", 1),
+        ("SWARMOPS_LEASE", "3", "lease", 3),
+        ("SWARM_MAX_COUNT", "7", "swarm_max", 7),
+        ("SWARM_TTL", "60", "swarm_ttl", 60),
+        ("HEARTBEAT_INTERVAL", "5000", "heartbeat", 5),
+        ("SNAPSHOT_INTERVAL", "1000", "snapshot_interval", 1),
+    ],
+)
+def test_what_is_not_the_place_counts_wherever_the_place_is_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, field: str, value: Any
+) -> None:
+    """S3-53: with --redis, with a file, and with neither."""
+    file = tmp_path / "runtime.json"
+    file.write_text('{"url": "redis://theirs", "namespace": "theirs", "heartbeat": 9}')
+    monkeypatch.setenv(variable, text)
+    assert getattr(Settings.find("redis://given"), field) == value
+    monkeypatch.setenv("SWARMOPS_RUNTIME", str(file))
+    assert getattr(Settings.find(), field) == value and Settings.find().host == "theirs"
+    monkeypatch.delenv("SWARMOPS_RUNTIME")
+    monkeypatch.setattr("swarmops.runtime.settings.RUNTIME_FILE", str(file))
+    assert getattr(Settings.find(), field) == value and Settings.find().host == "theirs"
+    monkeypatch.setenv("REDIS_HOST", "other")
+    assert getattr(Settings.find(), field) == value and Settings.find().host == "other"
+
+
+def test_the_place_is_from_one_source_and_what_is_said_with_it_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password of one Redis is never shown to another."""
+    for variable, text in (("REDIS_PASSWORD", "secret"), ("REDIS_DB", "3"), ("SWARMOPS_LEASE", "5")):
+        monkeypatch.setenv(variable, text)
+    found = Settings.find("redis://given?lease=7")
+    assert (found.password, found.db, found.lease) == ("", 0, 7)
+    assert Settings.find("redis://given", lease=9).lease == 9
 
 
 def test_the_password_is_not_shown() -> None:

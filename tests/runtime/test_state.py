@@ -1,4 +1,4 @@
-"""State: versions by compare-and-set, snapshots and checkpoints that are bounded, times kept by the leader."""
+"""State: versions by compare-and-set, nothing lost or doubled, refused by old tokens."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ import pytest
 from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Conflict, Corrupt, Invalid, NotFound, Stale, TooLarge, Unavailable
 from swarmops.runtime.op import Op
-from tests.runtime.groups import until
+from tests.runtime.raw import raw
 from tests.runtime.server import Server
-
-
-def raw(rt: Runtime, *args: str | int) -> Any:
-    return rt.run(Op("", ("x",), args))
+from tests.waiting import until
 
 
 def add_one(value: Any) -> dict[str, int]:
@@ -31,7 +28,7 @@ def test_a_value_comes_back_as_it_was_with_its_version_and_writer(rt: Runtime) -
     assert rt.state.save("s", value, by="w-1") == 1
     found = rt.state.load("s")
     assert (found.value, found.version, found.by, found.restored_from) == (value, 1, "w-1", "")
-    assert found.at == pytest.approx(int(raw(rt, "TIME")[0]) * 1000, abs=5000)
+    assert found.at == pytest.approx(int(raw(rt, "TIME")[0]) * 1000, abs=60_000)
 
 
 def test_large_values_are_compressed_where_it_pays_and_small_ones_can_be_read_by_redis_cli(rt: Runtime) -> None:
@@ -83,7 +80,7 @@ with Runtime(sys.argv[1]) as rt:
 
 def test_four_processes_of_500_updates_make_version_2000(server: Server, rt: Runtime) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, server.url]) for _ in range(4)]
-    assert [w.wait(60) for w in writers] == [0, 0, 0, 0]
+    assert [w.wait(200) for w in writers] == [0, 0, 0, 0]
     found = rt.state.load("s")
     assert (found.version, found.value) == (2000, {"n": 2000})
     assert int(raw(rt, "HGET", rt.keys.registry("stats"), "state_saved")) == 2000
@@ -108,12 +105,12 @@ def test_no_update_is_lost_or_doubled_while_redis_is_killed_under_them(own_serve
             t.start()
         for _ in range(3):
             goal = sum(made) + 40
-            until(lambda goal=goal: sum(made) > goal, 20, "updates")
+            until(lambda goal=goal: sum(made) > goal, "updates")
             server.kill()
             server.start()
         stop.set()
         for t in threads:
-            t.join(40)
+            t.join(200)
         found = rt.state.load("s")
         assert faults == [] and found.version == found.value["n"] == sum(made)
 
@@ -159,7 +156,7 @@ def test_the_list_shows_the_last_written_first_and_forgets_the_ended(rt: Runtime
     rt.state.save("a", 1)
     rt.state.save("b", 1, ttl=0.05)
     rt.state.save("c", 1, by="me")
-    until(lambda: [s.name for s in rt.state.list()] == ["c", "a"], 5, "the end of b")
+    until(lambda: [s.name for s in rt.state.list()] == ["c", "a"], "the end of b")
     assert raw(rt, "ZCARD", rt.keys.registry("states")) == 2
     assert rt.state.list(limit=1)[0].by == "me" and rt.state.list(limit=1)[0].left is None
 
@@ -190,110 +187,6 @@ def test_a_write_with_an_old_fencing_token_is_refused(rt: Runtime) -> None:
     assert rt.state.load("s").version == 1 and rt.state.snapshots("s") == []
 
 
-def test_the_eleventh_snapshot_removes_the_oldest_with_its_data(rt: Runtime) -> None:
-    for i in range(13):
-        version = rt.state.save("s", {"i": i}, i or None)
-        assert rt.state.snapshot("s", f"label-{i}").version == version
-    found = rt.state.snapshots("s")
-    assert [m.label for m in found] == [f"label-{i}" for i in range(12, 2, -1)]
-    assert raw(rt, "HLEN", rt.keys.registry("snapshot", "s")) == 21  # two fields each, and the number
-    with pytest.raises(NotFound, match="state s has no snapshot label-2"):
-        rt.state.read_snapshot("s", "label-2")
-
-
-def test_many_at_once_leave_ten(rt: Runtime) -> None:
-    rt.state.save("s", 1)
-    threads = [threading.Thread(target=lambda: [rt.state.snapshot("s") for _ in range(20)]) for _ in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(20)
-    assert len(rt.state.snapshots("s")) == 10
-
-
-def test_the_same_snapshot_sent_twice_is_one(rt: Runtime) -> None:
-    rt.state.save("s", 1)
-    op = rt.state.snapshot.op("s", "once")
-    assert rt.run(op) == rt.run(op) and len(rt.state.snapshots("s")) == 1
-
-
-def test_restore_gives_what_the_snapshot_holds_and_says_so(rt: Runtime) -> None:
-    """S3-48: by id, by label, the newest; a snapshot restored stays."""
-    rt.state.save("s", {"a": "x" * 5000})
-    first = rt.state.snapshot("s", "one")
-    rt.state.save("s", {"b": 2}, 1)
-    rt.state.snapshot("s", "two")
-    rt.state.save("s", {"c": 3}, 2)
-    for which, value in [(first.id, {"a": "x" * 5000}), ("two", {"b": 2}), ("one", {"a": "x" * 5000}), ("", {"b": 2})]:
-        version = rt.state.restore("s", which)
-        found = rt.state.load("s")
-        assert (found.value, found.version) == (value, version)
-        assert found.restored_from in {m.id for m in rt.state.snapshots("s")}
-    assert rt.state.load("s").version == 7
-
-
-def test_a_broken_snapshot_is_refused_and_the_state_stays(rt: Runtime) -> None:
-    rt.state.save("s", {"a": 1})
-    mark = rt.state.snapshot("s", "x")
-    key = rt.keys.registry("snapshot", "s")
-    rt.run(Op("", (key,), ("HSET", key, f"{mark.id}.d", '{"a":2}')))
-    with pytest.raises(Corrupt, match=f"snapshot {mark.id} of s is not what was stored"):
-        rt.state.restore("s", "x")
-    rt.run(Op("", (key,), ("HSET", key, f"{mark.id}.m", "{")))
-    assert rt.state.snapshots("s")[0].label == "(broken)" and rt.state.load("s").version == 1
-
-
-def test_checkpoints_are_bounded_and_hold_the_state_or_what_they_are_given(rt: Runtime) -> None:
-    rt.state.save("s", {"a": 1})
-    rt.state.checkpoint("s", label="state")
-    assert rt.state.read_checkpoint("s", "state").value == {"a": 1}
-    for i in range(25):
-        rt.state.checkpoint("s", {"progress": i})
-    assert len(rt.state.checkpoints("s")) == 20 and rt.state.read_checkpoint("s").value == {"progress": 24}
-    rt.state.checkpoint("s", None, limit=3)
-    assert len(rt.state.checkpoints("s")) == 3 and rt.state.read_checkpoint("s").value is None
-    with pytest.raises(NotFound):
-        rt.state.checkpoint("none")
-
-
-def test_the_leader_snapshots_live_swarms_and_the_next_leader_goes_on(server: Server) -> None:
-    """S3-42: per live swarm, only what changed; survives a restart; stops on deregister, whose state then ends."""
-    with Runtime(server.settings.but(snapshot_interval=0.05, swarm_ttl=60)) as rt:
-        rt.swarms.create("build", id="live")
-        for name in ("live", "lonely"):
-            rt.state.save(name, {"x": 1})
-        one = rt.leader.campaign("one", 60_000)
-        assert until(lambda: rt.state.take_due(one.term), 5, "a snapshot") == ["live"]
-        assert rt.state.snapshots("live")[0].label == "auto"
-        rt.leader.resign("one", one.term)
-    with Runtime(server.settings.but(snapshot_interval=0.05, swarm_ttl=60)) as rt:
-        two = rt.leader.campaign("two", 60_000)
-        before = rt.state.due_snapshots()
-
-        def looked_and_took_nothing() -> bool:
-            assert rt.state.take_due(two.term) == []
-            return rt.state.due_snapshots() != before
-
-        until(looked_and_took_nothing, 5, "a look at what has not changed")
-        rt.state.save("live", {"x": 2}, 1)
-        assert until(lambda: rt.state.take_due(two.term), 5, "a snapshot") == ["live"]
-        rt.swarms.remove("live")
-
-        def ends() -> bool:
-            assert rt.state.take_due(two.term) == []
-            return raw(rt, "PTTL", rt.keys.registry("state", "live")) > 0
-
-        until(ends, 5, "an end for the state")
-        state, kept = [raw(rt, "PTTL", rt.keys.registry(p, "live")) for p in ("state", "snapshot")]
-        assert 0 < state <= 60_000 < kept <= 420_000
-        assert raw(rt, "PTTL", rt.keys.registry("state", "lonely")) == -1
-        rt.swarms.create("build", id="live")
-        until(
-            lambda: (rt.state.take_due(two.term), raw(rt, "PTTL", rt.keys.registry("snapshot", "live")))[1] == -1, 5, ""
-        )
-        assert raw(rt, "PTTL", rt.keys.registry("state", "live")) == -1
-
-
 def test_a_state_written_for_a_swarm_that_has_ended_expires(server: Server) -> None:
     """S3-39."""
     with Runtime(server.settings.but(swarm_ttl=0.2)) as rt:
@@ -302,7 +195,7 @@ def test_a_state_written_for_a_swarm_that_has_ended_expires(server: Server) -> N
         assert raw(rt, "PTTL", rt.keys.registry("state", "s")) == -1
         rt.swarms.remove("s")
         rt.state.save("s", 2, 1)
-        until(lambda: rt.state.list() == [], 5, "the end of the state")
+        until(lambda: rt.state.list() == [], "the end of the state")
 
 
 def test_every_change_is_told_and_counted(rt: Runtime) -> None:

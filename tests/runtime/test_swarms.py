@@ -1,10 +1,8 @@
-"""Swarms: legal steps only, every index moved with them, a limit that holds under a rush (S3-01 to S3-10, S3-38)."""
+"""Swarms: legal steps only, filters, refusals, a limit under a rush (S3-01 to S3-03, S3-07 to S3-10, S2-13)."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -12,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from swarmops.runtime import AsyncRuntime, Runtime
+from swarmops.runtime import Runtime
 from swarmops.runtime.errors import Exists, Full, Illegal, Invalid, NotFound, Stale, TooLarge
 from swarmops.runtime.op import Op
-from swarmops.runtime.registry.beating import AsyncBeating, Beating, SwarmBeat
 from swarmops.runtime.registry.swarms import STATUSES
+from tests.runtime.indexes import indexes_agree
+from tests.runtime.raw import raw
 from tests.runtime.server import Server
+from tests.waiting import until
 
 LEGAL = {
     "initializing": {"active", "failed", "interrupted"},
@@ -35,34 +35,6 @@ WAY = {  # how to get there from the beginning
     "completed": ("active", "completed"),
     "failed": ("failed",),
 }
-
-
-def until(done: Callable[[], Any], within: float = 15.0) -> Any:
-    end = time.monotonic() + within
-    while not (found := done()):
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.01)
-    return found
-
-
-def command(rt: Runtime, *args: str | int) -> Any:
-    return rt.run(Op("", ("x",), args))
-
-
-def members(rt: Runtime, status: str) -> set[str]:
-    return {id.decode() for id in command(rt, "SMEMBERS", rt.keys.registry("swarm_status", status))}
-
-
-def indexes_agree(rt: Runtime) -> None:
-    """Each swarm has its record, and is in the one index of its status, in the list, and in the times."""
-    every = {s.id: s.status for s in rt.swarms.list(limit=10_000)}
-    for status in STATUSES:
-        assert members(rt, status) == {id for id, s in every.items() if s == status}
-    for part in ("swarms", "swarm_due"):
-        assert {id.decode() for id in command(rt, "ZRANGE", rt.keys.registry(part), 0, -1)} == set(every)
-    ended = {id.decode() for id in command(rt, "ZRANGE", rt.keys.registry("swarm_ended"), 0, -1)}
-    assert ended == {id for id, s in every.items() if s in ("completed", "failed")}
-    assert len(command(rt, "KEYS", rt.keys.registry("swarm", "*").replace("{", "\\{"))) == len(every)
 
 
 def test_created_read_removed_and_read_from_the_archive(rt: Runtime) -> None:
@@ -141,100 +113,6 @@ def test_a_rush_of_creators_does_not_get_past_the_limit(rt: Runtime, server: Ser
         assert rt.swarms.limit().limit == 30, "for all"
         rt.swarms.limit(0)
         assert (rt.swarms.limit().limit, rt.swarms.limit().live) == (100, 25)
-    indexes_agree(rt)
-
-
-def test_150_swarms_at_once_keep_themselves_alive_and_end(rt: Runtime, server: Server) -> None:
-    """S3-04, S3-07: for three times as long as it takes to be interrupted, nobody is."""
-
-    async def main() -> None:
-        async with AsyncRuntime(server.settings.but(swarm_max=150, heartbeat=0.4)) as art:
-            made = await asyncio.gather(*[art.swarms.create(f"number {i}") for i in range(150)])
-            with pytest.raises(Full):
-                await art.swarms.create("one more")
-            beat = SwarmBeat(art, [s.id for s in made])
-            async with AsyncBeating(beat):
-                await asyncio.gather(*[art.swarms.status(s.id, "active") for s in made])
-                begun = time.monotonic()
-                while time.monotonic() - begun < 3.6:
-                    assert len(await art.swarms.list("active", limit=200)) == 150
-                    await asyncio.sleep(0.2)
-                await asyncio.gather(*[art.swarms.status(s.id, "completed") for s in made])
-                async with asyncio.timeout(10):
-                    while beat.ids:
-                        await asyncio.sleep(0.05)
-
-    asyncio.run(main())
-    indexes_agree(rt)
-    assert len(members(rt, "completed")) == 150
-
-
-def test_a_swarm_that_misses_its_beats_is_interrupted_and_told_so(rt: Runtime) -> None:
-    """S3-38."""
-    id = rt.swarms.create("x", heartbeat=0.1).id
-    rt.swarms.status(id, "active")
-    told: list[tuple[str, str | None]] = []
-    ours = SwarmBeat(rt, [id], 0.05, lambda id, status: told.append((id, status)))
-    with Beating(ours):
-        time.sleep(0.5)
-        assert rt.swarms.get(id).status == "active"
-    until(lambda: rt.swarms.get(id).status == "interrupted")
-    assert rt.swarms.get(id).why == "no beat in time" and members(rt, "active") == set()
-    with Beating(ours):
-        until(lambda: told)
-        assert told == [(id, "interrupted")] and rt.swarms.get(id).status == "interrupted", "a beat does not revive it"
-        rt.swarms.status(id, "recovering")
-        rt.swarms.status(id, "active")
-        time.sleep(0.5)
-        assert rt.swarms.get(id).status == "active"
-        rt.swarms.remove(id)
-        until(lambda: not ours.ids)
-    indexes_agree(rt)
-
-
-def test_a_step_from_a_status_whose_time_is_over_is_refused_though_nobody_swept(rt: Runtime) -> None:
-    id = rt.swarms.create("x", heartbeat=0.02).id
-    rt.swarms.status(id, "active")
-
-    def over() -> bool:
-        due = float(command(rt, "ZSCORE", rt.keys.registry("swarm_due"), id))
-        return rt.run(Op("ping", (rt.keys.registry("probe"),))) > due
-
-    until(over)
-    with pytest.raises(Illegal, match="is interrupted"):
-        rt.swarms.status(id, "completed")
-    assert rt.swarms.sweep().interrupted == (id,)
-
-
-def test_expired_swarms_leave_every_index_and_the_archive_forgets(rt: Runtime, server: Server) -> None:
-    """S3-05, S3-06. Interrupted first, archived a time to live later; unreadable after 7 days."""
-    with Runtime(server.settings.but(swarm_ttl=0.2, heartbeat=0.05)) as hasty:
-        live, ended = hasty.swarms.create("live").id, hasty.swarms.create("ended").id
-        hasty.swarms.status(ended, "failed")
-    until(lambda: not rt.swarms.list())
-    indexes_agree(rt)
-    assert {(a.id, a.status, a.reason) for a in rt.swarms.archive()} == {
-        (live, "interrupted", "expired"),
-        (ended, "failed", "expired"),
-    }
-    assert [a.id for a in rt.swarms.archive(limit=1, offset=1)] == [rt.swarms.archive()[1].id]
-    week_ago = rt.swarms.archived(live).archived_ms - 7 * 86_400_000 - 1
-    command(rt, "ZADD", rt.keys.registry("swarm_archived"), week_ago, live)
-    with pytest.raises(NotFound):
-        rt.swarms.archived(live)
-    assert [a.id for a in rt.swarms.archive()] == [ended]
-    rt.swarms.remove(rt.swarms.create("x").id)
-    assert command(rt, "HEXISTS", rt.keys.registry("swarm_archive"), live) == 0, "the next one cleared it away"
-
-
-def test_many_that_have_ended_make_room(rt: Runtime) -> None:
-    """1,000 ended ones are kept beside the live, the oldest go to the archive."""
-    ops = [rt.swarms.create.op("x", id=f"s{i}") for i in range(100)]
-    for turn in range(11):
-        made = rt.run_many([rt.swarms.create.op("x", id=f"s{turn}-{i}") for i in range(len(ops))])
-        rt.run_many([rt.swarms.status.op(s.id, "failed") for s in made])
-    assert command(rt, "ZCARD", rt.keys.registry("swarm_ended")) == 1000
-    assert len(rt.swarms.archive(limit=1000)) == 100 and rt.swarms.archived("s0-0").reason == "many have ended since"
     indexes_agree(rt)
 
 
@@ -328,7 +206,7 @@ def test_every_change_is_in_the_audit_trail(rt: Runtime) -> None:
     rt.swarms.status(id, "active", "go")
     rt.swarms.remove(id, "enough")
     found = []
-    for _, flat in command(rt, "XRANGE", rt.keys.registry("events"), "-", "+"):
+    for _, flat in raw(rt, "XRANGE", rt.keys.registry("events"), "-", "+"):
         fields = [f.decode() for f in flat]
         found.append(dict(zip(fields[::2], fields[1::2])))
     assert found == [
@@ -336,7 +214,7 @@ def test_every_change_is_in_the_audit_trail(rt: Runtime) -> None:
         {"what": "swarm.status", "id": id, "from": "initializing", "to": "active", "why": "go"},
         {"what": "swarm.archived", "id": id, "status": "active", "why": "enough"},
     ]
-    counted = command(rt, "HGETALL", rt.keys.registry("stats"))
+    counted = raw(rt, "HGETALL", rt.keys.registry("stats"))
     counters = dict(zip(counted[::2], counted[1::2]))
     assert counters[b"swarms_registered"] == counters[b"swarms_archived"] == b"1"
 
@@ -354,7 +232,7 @@ def test_swarms_beat_and_end_while_redis_is_full(own_server: Callable[..., Serve
     server = own_server("--maxmemory-policy", "noeviction", "--save", "")
     with Runtime(server.settings.but(patience=0)) as rt:
         a, b = rt.swarms.create("a").id, rt.swarms.create("b").id
-        command(rt, "CONFIG", "SET", "maxmemory", "1")
+        raw(rt, "CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(Exception, match="maxmemory"):
             rt.swarms.create("c")
         assert rt.swarms.beat(a) == {a: "initializing"} and rt.swarms.status(a, "failed") == "initializing"

@@ -16,7 +16,6 @@ from swarmops.runtime import AsyncRuntime, Runtime
 from swarmops.runtime.errors import Late, NotFound
 from swarmops.runtime.op import Op
 from swarmops.runtime.tasks import Outcome, TaskFailed, TaskSpec
-from swarmops.runtime.tasks.waiting import SLICE
 from tests.runtime.server import Server
 
 
@@ -52,10 +51,10 @@ def worker(server: Server) -> Iterator[None]:
 def test_a_result_is_waited_for_before_and_after_it_is_there(rt: Runtime, server: Server) -> None:
     with worker(server):
         task = rt.tasks.submit("echo", {"a": [1, "ü"]})
-        assert rt.tasks.result(task, 10) == {"a": [1, "ü"]} == rt.tasks.result(task.id)
-        assert rt.tasks.submit_and_wait("echo", 7, wait=10, id="seven") == 7
+        assert rt.tasks.result(task, 60) == {"a": [1, "ü"]} == rt.tasks.result(task.id)
+        assert rt.tasks.submit_and_wait("echo", 7, wait=60, id="seven") == 7
         with pytest.raises(TaskFailed, match="is dead: bad luck") as e:
-            rt.tasks.submit_and_wait("bad", wait=10)
+            rt.tasks.submit_and_wait("bad", wait=60)
         assert e.value.status == "dead"
     assert raw(rt, "EXISTS", rt.keys.queue("default", "waits")) == 0
 
@@ -67,11 +66,11 @@ def test_a_wait_ends_at_its_deadline_and_leaves_nothing(rt: Runtime) -> None:
     began = time.monotonic()
     with pytest.raises(NotFound):
         rt.tasks.result("nobody", 60)
-    assert time.monotonic() - began < SLICE
+    assert time.monotonic() - began < 30
     assert raw(rt, "EXISTS", rt.keys.queue("default", "waits")) == 0
     rt.tasks.cancel("x")
     with pytest.raises(TaskFailed, match="is cancelled"):
-        rt.tasks.result("x", 5)
+        rt.tasks.result("x", 60)
 
 
 def test_waiters_never_steal_each_others_results(rt: Runtime, server: Server) -> None:
@@ -81,7 +80,7 @@ def test_waiters_never_steal_each_others_results(rt: Runtime, server: Server) ->
 
     def wait(i: int) -> None:
         with Runtime(server.settings) as mine:
-            found[i] = (mine.tasks.result("shared", 10), mine.tasks.submit_and_wait("echo", i, wait=10))
+            found[i] = (mine.tasks.result("shared", 60), mine.tasks.submit_and_wait("echo", i, wait=60))
 
     threads = [threading.Thread(target=wait, args=(i,)) for i in range(8)]
     for t in threads:
@@ -97,13 +96,13 @@ def test_waiters_never_steal_each_others_results(rt: Runtime, server: Server) ->
 def test_300_async_waiters_share_one_connection(rt: Runtime, server: Server) -> None:
     async def main() -> tuple[list[Any], int]:
         async with AsyncRuntime(server.settings) as art:
-            calls = [art.tasks.submit_and_wait("echo", i, wait=20) for i in range(300)]
+            calls = [art.tasks.submit_and_wait("echo", i, wait=60) for i in range(300)]
             found = await asyncio.gather(*calls)
             one = await art.tasks.submit("bad")
             with pytest.raises(TaskFailed, match="bad luck"):
-                await art.tasks.result(one.id, 10)
+                await art.tasks.result(one.id, 60)
             with pytest.raises(NotFound):
-                await art.tasks.result("nobody", 5)
+                await art.tasks.result("nobody", 60)
             await art.tasks.submit("echo", id="late", delay=60)
             with pytest.raises(Late):
                 await art.tasks.result("late", 0.05)
@@ -129,7 +128,7 @@ def test_a_waiter_survives_its_connection(rt: Runtime, server: Server) -> None:
                 time.sleep(0.01)
             raw(other, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         with worker(server):
-            waiting.join(20)
+            waiting.join(60)
     assert found == [1]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from swarmops.runtime.flow import On
 from swarmops.runtime.op import Op
 from swarmops.runtime.tasks.records import Outcome
 from tests.runtime.server import Server
+from tests.waiting import until
 
 
 @dataclass
@@ -34,14 +34,6 @@ def both(own_server: Callable[..., Server]) -> Iterator[Both]:
     here, there = own_server(), own_server()
     with Runtime(here.settings) as site, Runtime(there.settings.but(patience=0)) as centre:
         yield Both(here, there, site, centre, Uplink(site, centre, "paris"))
-
-
-def until(look: Callable[[], Any], within: float = 15.0) -> Any:
-    end = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 def work(rt: Runtime, queue: str = "default", want: int = 100) -> list[str]:

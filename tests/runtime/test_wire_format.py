@@ -11,16 +11,18 @@ import pytest
 
 from swarmops.runtime import Runtime
 from swarmops.runtime.tasks.records import Outcome
+from tests.conftest import lacking
 from tests.runtime.server import Server
 
 BASE = "swarm:{q:default}:"
-pytestmark = pytest.mark.skipif(shutil.which("redis-cli") is None, reason="no redis-cli")
+if shutil.which("redis-cli") is None:
+    lacking("no redis-cli on PATH (apt install redis-tools)")
 
 
 def cli(server: Server, *args: str, stdin: bytes | None = None) -> str:
     """What redis-cli prints; with stdin, that is the last argument (-x)."""
     argv = ["redis-cli", "-p", str(server.port), *(["-x"] if stdin is not None else []), *args]
-    done = subprocess.run(argv, input=stdin, capture_output=True, timeout=20, check=True)
+    done = subprocess.run(argv, input=stdin, capture_output=True, timeout=60, check=True)
     return done.stdout.decode("utf-8", "replace").rstrip("\n")
 
 

@@ -7,8 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from swarmops.runtime import Runtime, Settings
@@ -28,7 +27,7 @@ def working(rt: Runtime, handlers: Any, **more: Any) -> Iterator[Worker]:
         yield worker
     finally:
         worker.stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive(), "the worker does not end"
 
 
@@ -49,7 +48,7 @@ class Process:
         self.signal(signal.SIGKILL)
         self._process.join()
 
-    def end(self, within: float = 20.0) -> int | None:
+    def end(self, within: float = 60.0) -> int | None:
         """Its exit code, once it has ended."""
         self._process.join(within)
         return self._process.exitcode
@@ -78,15 +77,6 @@ def processes() -> Iterator[list[Process]]:
     finally:
         for one in made:
             one.close()
-
-
-def until(what: Callable[[], Any], within: float = 15.0, pause: float = 0.02) -> Any:
-    """`what`'s first true answer. Fails when there is none in time."""
-    end = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < end, f"in vain for {within} s"
-        time.sleep(pause)
-    return found
 
 
 def stats(rt: Runtime, queue: str = "default") -> dict[str, int]:

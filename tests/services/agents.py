@@ -18,7 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 from tests.services.coordinator import Coordinator
 from tests.services.programs import ROOT
 
-QUICK = {"heartbeat": 0.5, "grace": 0.7, "silent": 1.5, "lease": 8.0}
+PAGE = "http://dashboard.test:5173"  # a page of this origin may connect
+QUICK = {"heartbeat": 0.5, "grace": 0.7, "silent": 4.0, "lease": 8.0}
 
 
 class Wire:

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from swarmops.runtime import Runtime
+from tests.conftest import lacking
 from tests.runtime.conftest import own_server, rt, server, shared_server, swarmops  # noqa: F401 - fixtures
-from tests.runtime.server import Server
+from tests.runtime.server import PROGRAM, Server
+from tests.services.agents import PAGE, QUICK
+from tests.services.coordinator import Coordinator
 from tests.services.programs import Program, WorkerProgram
 
 
@@ -17,6 +21,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/services/" in item.nodeid:
             item.add_marker(pytest.mark.runtime)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Redis for one file, which nobody empties between its tests."""
+    if PROGRAM is None:
+        lacking("no redis-server on PATH (apt install redis-server)")
+    with Server(tmp_path_factory.mktemp("redis")) as one:
+        yield one
+
+
+@pytest.fixture
+def runtime(redis: Server) -> Iterator[Runtime]:
+    """On the Redis of this file."""
+    with Runtime(redis.settings) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def api(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
+    """A coordinator for remote agents, which it misses soon. Whatever they say, no fault of ours comes of it."""
+    coordinator = Coordinator(tmp_path_factory.mktemp("api"), redis, agents=QUICK, origins=[PAGE]).start()
+    yield coordinator
+    said = coordinator.said
+    coordinator.close()
+    assert "Traceback" not in said, said[-3000:]
 
 
 @pytest.fixture

@@ -14,18 +14,9 @@ from pathlib import Path
 import pytest
 
 from swarmops.client import Agent, ApiError, Away, Client, Denied, Fatal, Job, Late, Retry, TaskFailed
-from tests.conftest import lacking
-from tests.runtime.server import PROGRAM, Server, free_port
+from tests.runtime.server import Server, free_port
 from tests.services.agents import QUICK, AgentProcess, agents, alive, give, until
 from tests.services.coordinator import Coordinator
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if PROGRAM is None:
-        lacking("no redis-server on PATH (apt install redis-server)")
-    with Server(tmp_path_factory.mktemp("client") / "redis") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

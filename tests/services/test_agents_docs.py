@@ -6,15 +6,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from swarmops.client import Client
-from tests.conftest import lacking
-from tests.runtime.server import PROGRAM, Server
-from tests.services.agents import QUICK, alive, give, until
+from tests.services.agents import alive, give, until
 from tests.services.coordinator import Coordinator
 from tests.services.programs import ROOT
 
@@ -26,17 +21,6 @@ def code(after: str, language: str) -> str:
     found = re.search(rf"^## {re.escape(after)}$.*?^```{language}\n(.*?)^```", PAGE, re.M | re.S)
     assert found, after
     return found[1]
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
-    if PROGRAM is None:
-        lacking("no redis-server on PATH (apt install redis-server)")
-    folder = tmp_path_factory.mktemp("page")
-    with Server(folder / "redis") as redis:
-        coordinator = Coordinator(folder / "api", redis, agents=QUICK).start()
-        yield coordinator
-        coordinator.close()
 
 
 def test_the_plain_http_agent_works(api: Coordinator, tmp_path: Path) -> None:

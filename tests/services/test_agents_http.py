@@ -5,26 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import lacking
-from tests.runtime.server import PROGRAM, Server
 from tests.services.agents import QUICK, alive, give, until
 from tests.services.coordinator import Coordinator
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
-    if PROGRAM is None:
-        lacking("no redis-server on PATH (apt install redis-server)")
-    folder = tmp_path_factory.mktemp("agents-http")
-    with Server(folder / "redis") as redis:
-        coordinator = Coordinator(folder / "api", redis, agents=QUICK).start()
-        yield coordinator
-        coordinator.close()
 
 
 def register(api: Coordinator, id: str, who: str = "agent", **more: Any) -> Any:
@@ -137,7 +123,7 @@ def test_a_heartbeat_keeps_its_task_and_tells_what_is_lost(api: Coordinator) -> 
     register(api, "beats")
     id = give(api, "beats", 1)
     task = next_task(api, "beats").json()
-    end = time.monotonic() + 2 * QUICK["silent"]
+    end = time.monotonic() + 1.3 * QUICK["silent"]
     while time.monotonic() < end:
         said = api.ask("POST", "/api/agents/heartbeat", {"agent_id": "beats", "load": 1, "holds": [id]})
         assert said.json()["lost"] == []

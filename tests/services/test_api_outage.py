@@ -129,6 +129,6 @@ def test_sigterm_lets_requests_end_and_leads_no_more(server: Server, rt: Runtime
         half.sendall(body[9:])
         assert b" 202 " in rest(half).split(b"\r\n")[0]
         assert rest(idle) == b""
-        assert api.process and api.process.wait(15) == 0
+        assert api.process and api.process.wait(60) == 0
     assert rt.tasks.get("late").status == "ready" and rt.leader.who() is None
     assert "Traceback" not in api.said, api.said

@@ -18,9 +18,9 @@ from swarmops.runtime.tasks import TaskFailed
 from swarmops.workers.browser.memory import children, tree_of
 from tests.conftest import lacking
 from tests.runtime.server import Server
-from tests.runtime.working import until
 from tests.services.pages import Site, site
 from tests.services.programs import WorkerProgram
+from tests.waiting import until
 
 USER = 65534 if os.geteuid() == 0 else None  # Chromium has no sandbox as root
 LOOPBACK = {"allow": ["*:*"], "allow_private": ["127.0.0.0/9"]}  # half of it: the other half is refused
@@ -196,7 +196,7 @@ def test_a_page_that_hangs_takes_its_time_and_no_more(ask: Ask, pages: Site, pat
 def test_its_sandbox_is_on_and_its_environment_is_empty(browser: WorkerProgram, rt: Runtime, pages: Site) -> None:
     pages.asked.clear()
     id = rt.tasks.submit("fetch", {"url": f"{pages.url}/hang"}, needs=["fetch"]).id
-    until(lambda: "/hang" in pages.asked, PATIENT)
+    until(lambda: "/hang" in pages.asked, within=PATIENT)
     mine = chromium_of(browser.pid)
     lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in mine]
     assert mine and not any(b"--no-sandbox" in line for line in lines)
@@ -216,10 +216,10 @@ def test_a_crash_costs_a_try_and_too_much_memory_ends_it(
     ask = asking(rt, "other")
     pages.asked.clear()
     id = rt.tasks.submit("fetch", {"url": f"{pages.url}/hang"}, queue="other", retries=3, backoff=0.1).id
-    until(lambda: "/hang" in pages.asked, PATIENT)
+    until(lambda: "/hang" in pages.asked, within=PATIENT)
     first = chromium_of(one.pid)
     os.kill(first[0], signal.SIGKILL)
-    until(lambda: pages.asked.count("/hang") > 1, PATIENT)
+    until(lambda: pages.asked.count("/hang") > 1, within=PATIENT)
     pages.hang.set()
     assert rt.tasks.result(id, 60, queue="other")["title"] == "At last"
     assert rt.tasks.get(id, queue="other").attempt == 2 and not set(first) & set(chromium_of(one.pid))
@@ -228,8 +228,8 @@ def test_a_crash_costs_a_try_and_too_much_memory_ends_it(
     assert "it is ended" in one.said
     for _ in range(4):  # and it is replaced after so many tasks
         assert ask("fetch", url=f"{pages.url}/shop", retries=2)["status"] == 200
-    until(lambda: "swarmops_browser_launches_total 4" in one.ask("/metrics").text, PATIENT)
-    until(lambda: one.ask("/health").json()["status"] == "ok", PATIENT)
+    until(lambda: "swarmops_browser_launches_total 4" in one.ask("/metrics").text, within=PATIENT)
+    until(lambda: one.ask("/health").json()["status"] == "ok", within=PATIENT)
     assert one.end() == 0 and not [p for p in first if Path(f"/proc/{p}").exists()]
 
 

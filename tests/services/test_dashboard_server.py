@@ -124,7 +124,17 @@ LIKE = "is not a URL like http://172.16.168.20:8002"
 def test_all_faults_of_a_configuration_are_told_at_once(said: dict[str, object], faults: list[str]) -> None:
     with pytest.raises(Invalid) as e:
         Config.of(said)
-    assert str(e.value).splitlines() == faults
+    assert e.value.lines() == faults
+
+
+def test_the_command_tells_them_in_a_line_each(tmp_path: Path) -> None:
+    file = tmp_path / "frontend.json"
+    file.write_text('{"bindd": 1, "port": "x"}')
+    said = subprocess.run(
+        [sys.executable, "-m", "swarmops", "dashboard", "--config", str(file)], capture_output=True, text=True, cwd=ROOT
+    )
+    lines = [f"{file}: bindd: unknown (known: bind, port, coordinator)", f"{file}: port: 'x' is not a port"]
+    assert said.returncode == 2 and said.stderr.splitlines() == lines
 
 
 def test_commands_that_the_page_names_exist() -> None:
@@ -156,7 +166,7 @@ def test_the_command_serves_until_it_is_told_to_end(programs: Callable[..., Prog
     assert answer.json() == {"coordinator": COORDINATOR}
     taken = [sys.executable, "-m", "swarmops", "dashboard", "--port", str(port)]
     said = subprocess.run(taken, capture_output=True, text=True, cwd=ROOT)
-    assert said.returncode == 3 and said.stderr.startswith(f"cannot listen on 127.0.0.1 port {port}: ")
+    assert said.returncode == 1 and said.stderr.startswith(f"cannot listen on 127.0.0.1 port {port}: ")
     assert running.end() == 0
     assert running.said == f"dashboard on {url}, coordinator at {COORDINATOR}\n"
 

@@ -12,20 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import lacking
-from tests.runtime.server import PROGRAM, Server
+from tests.runtime.server import Server
 from tests.services.coordinator import Coordinator
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
-    if PROGRAM is None:
-        lacking("no redis-server on PATH (apt install redis-server)")
-    folder = tmp_path_factory.mktemp("sse")
-    with Server(folder / "redis") as redis:
-        coordinator = Coordinator(folder / "api", redis, queues=["default", "other"]).start()
-        yield coordinator
-        coordinator.close()
+def api(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
+    coordinator = Coordinator(tmp_path_factory.mktemp("api"), redis, queues=["default", "other"]).start()
+    yield coordinator
+    coordinator.close()
 
 
 class Stream:
@@ -123,7 +118,7 @@ def test_one_that_does_not_read_holds_up_nobody(api: Coordinator) -> None:
             found = 0
             while found < 4500:
                 found += len(reads.event("task.submitted")[1]["id"].split())
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < 60
 
 
 def test_the_newest_events_for_those_who_poll(api: Coordinator) -> None:

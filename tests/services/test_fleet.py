@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from swarmops.runtime import Runtime
-from tests.conftest import lacking
-from tests.runtime.server import PROGRAM, Server, free_port
+from tests.runtime.server import Server, free_port
 from tests.services.agents import until
 from tests.services.coordinator import Coordinator
 
@@ -44,14 +43,6 @@ class Service:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if PROGRAM is None:
-        lacking("no redis-server on PATH (apt install redis-server)")
-    with Server(tmp_path_factory.mktemp("fleet") / "redis") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from swarmops.cli._publish import newest_backups
+from swarmops.delivery import records
 from swarmops.model.faults import InputError
-from tests.conftest import lacking
+from swarmops.operate.nodes import Book, Node, Status
 from tests.runtime.commands import Command, in_process
-from tests.runtime.server import PROGRAM, Server, free_port
+from tests.runtime.server import Server, free_port
 from tests.services.coordinator import Coordinator
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
@@ -25,15 +27,11 @@ checks:
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
-    if PROGRAM is None:
-        lacking("no redis-server on PATH (apt install redis-server)")
-    folder = tmp_path_factory.mktemp("publish")
-    with Server(folder / "redis") as redis:
-        nodes = [{"name": "coordinator-1", "roles": ["coordinator"], "address": "127.0.0.1"}]
-        coordinator = Coordinator(folder / "api", redis, nodes=nodes).start()
-        yield coordinator
-        coordinator.close()
+def api(redis: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
+    nodes = [{"name": "coordinator-1", "roles": ["coordinator"], "address": "127.0.0.1"}]
+    coordinator = Coordinator(tmp_path_factory.mktemp("api"), redis, nodes=nodes).start()
+    yield coordinator
+    coordinator.close()
 
 
 @pytest.fixture
@@ -65,6 +63,24 @@ def test_the_verdict_reaches_the_coordinator(project: Path, api: Coordinator, sw
     node = api.ask("GET", "/api/fleet", who="read").json()["nodes"][0]
     assert node["state"] == "ok" and node["checked_ms"]
     assert {"coordinator: answers"} <= {c["name"] for c in node["checks"]}
+
+
+def test_a_node_that_went_back_is_shown(project: Path, api: Coordinator, swarmops: Command) -> None:
+    """What reconcile knows of a node is no check of it, and is shown all the same, until a deploy ends it."""
+    state = project / "state"
+    why = "coordinator went back from coordinator-b to coordinator-a: answers: it did not"
+    records.end_deploy(state, ["coordinator-1"], [])
+    book = Book(state)
+    book.put("coordinator-1", Node(Status.ERROR, why, gone_back=why, gone_back_at=time.time() + 60))
+    book.save()
+    said = swarmops("reconcile", "lan", "--project", str(project), "--once", "--publish", "auto")
+    assert said.code == 1 and "1 error" in said.out, said
+    node = api.ask("GET", "/api/fleet", who="read").json()["nodes"][0]
+    assert node["state"] == "critical" and why in node["why"]
+    book.put("coordinator-1", Node(Status.ERROR, why, gone_back=why, gone_back_at=1.0))
+    book.save()
+    assert swarmops("reconcile", "lan", "--project", str(project), "--once", "--publish", "auto").code == 0
+    assert api.ask("GET", "/api/fleet", who="read").json()["nodes"][0]["state"] == "ok"
 
 
 def test_a_coordinator_that_is_away_is_said(project: Path, swarmops: Command) -> None:

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import lacking
 
 ROOT = Path(__file__).parent.parent.parent
+ASTRAY = {"SWARMOPS_NAMESPACE": "live", "SWARMOPS_REDIS_URL": "redis://127.0.0.1:1/3", "REDIS_HOST": "127.0.0.1"}
 
 
 @pytest.mark.timeout(240)
@@ -26,7 +27,7 @@ def test_the_story_is_told_and_nothing_is_left() -> None:
     done = subprocess.run(
         [sys.executable, "scripts/demo.py", "--once"],
         cwd=ROOT,
-        env={**kept, "TMPDIR": short, "HOME": short},
+        env={**kept, **ASTRAY, "TMPDIR": short, "HOME": short},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import pytest
 
 from swarmops.target import health
 from swarmops.target.engine import Engine
-from swarmops.target.kinds import supervisorctl
+from swarmops.target.kinds import _answering, supervisorctl
 from swarmops.target.supervisor import Supervisor
 from swarmops.target.system import System
 from tests.conftest import lacking
+from tests.runtime.server import free_port
 
 CONF = """\
 [supervisord]
@@ -50,7 +52,7 @@ class Kept:
         words += [f"stdout_logfile={self.folder}/{name}.log", "redirect_stderr=true", more]
         (self.folder / f"programs/{name}.conf").write_text("\n".join(words) + "\n")
 
-    def play(self, *states: str, name: str = "p", check: bool = False) -> list[dict[str, Any]]:
+    def play(self, *states: str, name: str = "p", check: bool = False, url: str = "") -> list[dict[str, Any]]:
         """Steps of one run: what each came to."""
         seen: list[dict[str, Any]] = []
 
@@ -63,7 +65,8 @@ class Kept:
             def flush(self) -> None:
                 pass
 
-        args = {"name": name, "config": str(self.config), "python": sys.executable}
+        args: dict[str, Any] = {"name": name, "config": str(self.config), "python": sys.executable, "url": url or None}
+        args |= {"ca_pem": None, "server_name": None}
         steps = [
             {"id": f"r/{i}", "role": f"r{i}", "name": str(i), "kind": "supervisorctl", "args": {**args, "state": state}}
             for i, state in enumerate(states)
@@ -176,6 +179,40 @@ def test_what_does_not_stay_up_says_why(kept: Kept) -> None:
     assert said["s"] == "failed" and "can't find command '/nowhere/program'" in said["why"]
     kept.program("/bin/sleep 600")
     assert kept.said("started") == ["changed"]
+
+
+LATE = "import http.server, time; time.sleep(1); http.server.HTTPServer(('127.0.0.1', {}), {}).serve_forever()"
+
+
+def test_with_a_url_it_is_started_once_that_answers(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S4-22: what comes after it may ask it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    program = LATE.format(port, "http.server.SimpleHTTPRequestHandler")
+    kept.program(f'{sys.executable} -c "{program}"', more=f"directory={kept.folder}")
+    assert kept.said("started", "started", url=url) == ["changed", "ok"]
+    assert urllib.request.urlopen(url).status == 200
+    kept.program("/bin/sleep 600")
+    monkeypatch.setattr(_answering, "ANSWERS", 0.5)
+    said = kept.play("started", url=url)[0]
+    assert said["s"] == "failed" and f"p runs, but {url} " in said["why"]
+    assert kept.said("stopped", url=url) == ["changed"]
+
+
+def test_one_that_answers_by_a_former_configuration_is_started_anew(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an interrupted deploy leaves it: another port is on the disk than the one that it listens on."""
+    file, ports = kept.folder / "port", (free_port(), free_port())
+    code = f"import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=int(open('{file}').read()))"
+    kept.program(f'{sys.executable} -c "{code}"', more=f"directory={kept.folder}")
+    file.write_text(str(ports[0]))
+    assert kept.said("started", url=f"http://127.0.0.1:{ports[0]}/") == ["changed"]
+    first = kept.pid()
+    file.write_text(str(ports[1]))
+    monkeypatch.setattr(_answering, "DEAF", 0)
+    assert kept.said("started", "started", url=f"http://127.0.0.1:{ports[1]}/") == ["changed", "ok"]
+    assert kept.pid() != first
 
 
 def test_a_description_that_cannot_be_read(kept: Kept) -> None:

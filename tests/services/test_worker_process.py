@@ -14,8 +14,8 @@ from swarmops.workers.shell.leash import LEAST, version
 from tests.conftest import lacking
 from tests.runtime.commands import Command
 from tests.runtime.server import Server
-from tests.runtime.working import until
 from tests.services.programs import Program, WorkerProgram
+from tests.waiting import until
 
 ECHO = {"commands": {"echo": {"argv": ["cat"]}, "slow": {"argv": ["sleep", "1"]}, "long": {"argv": ["sleep", "60"]}}}
 PATIENT = 40.0  # seconds, on a machine with much else to do
@@ -59,7 +59,7 @@ def test_sigterm_lets_what_runs_end_and_health_says_draining(worker: Callable[..
     one = worker("shell", ECHO)
     id = rt.tasks.submit("shell", {"command": "slow"}).id
     waiting = rt.tasks.submit("shell", {"command": "long"}, delay=0.5).id
-    until(lambda: rt.tasks.get(id).status == "running", PATIENT)
+    until(lambda: rt.tasks.get(id).status == "running", within=PATIENT)
     one.signal(signal.SIGTERM)
     answer = until(lambda: (said := one.get(one.url + "/health")) and said.status_code == 503 and said)
     assert answer.json()["status"] == "draining"
@@ -71,7 +71,7 @@ def test_sigterm_lets_what_runs_end_and_health_says_draining(worker: Callable[..
 def test_a_second_signal_hands_back_what_runs(worker: Callable[..., WorkerProgram], rt: Runtime) -> None:
     one = worker("shell", ECHO)
     id = rt.tasks.submit("shell", {"command": "long"}).id
-    until(lambda: rt.tasks.get(id).status == "running", PATIENT)
+    until(lambda: rt.tasks.get(id).status == "running", within=PATIENT)
     one.signal(signal.SIGTERM)
     until(lambda: (said := one.get(one.url + "/health")) and said.status_code == 503)
     assert one.end() == 0
@@ -92,7 +92,7 @@ def test_redis_may_be_away_at_the_start_and_later(
         server.start()
         one.until_health(PATIENT)
         with Runtime(server.settings.but(patience=10)) as rt:
-            until(lambda: [a.id for a in rt.agents.list()] == ["shell-test"], PATIENT)
+            until(lambda: [a.id for a in rt.agents.list()] == ["shell-test"], within=PATIENT)
             asked = {"command": "echo", "stdin": "x"}
             assert rt.tasks.submit_and_wait("shell", asked, timeout=PATIENT)["stdout"] == "x"
         server.kill()
@@ -132,18 +132,18 @@ def test_an_address_that_is_taken_is_one_sentence(worker: Callable[..., WorkerPr
 
 def test_without_a_configuration_it_is_on_loopback(programs: Callable[..., Program], rt: Runtime, tmp_path) -> None:  # type: ignore[no-untyped-def]
     one = programs("worker", "--role", "shell", "--name", "bare", environment={"STATE_DIRECTORY": str(tmp_path / "s")})
-    agent = until(lambda: rt.agents.list(), PATIENT)[0]
+    agent = until(lambda: rt.agents.list(), within=PATIENT)[0]
     assert agent.id == "bare" and agent.metadata["url"] == ""  # a shell has no port of its own
     assert one.end() == 0
 
 
 def test_functions_of_ones_own_are_an_agent_too(programs: Callable[..., Program], rt: Runtime) -> None:
     one = programs("worker", "--handlers", "swarmops.runtime.demo.jobs:handlers", "--caps", "gpu", "--name", "mine")
-    agent = until(lambda: rt.agents.list(), PATIENT)[0]
+    agent = until(lambda: rt.agents.list(), within=PATIENT)[0]
     kinds = agent.metadata["kinds"]
     assert agent.id.startswith("mine-") and kinds and set(agent.capabilities) == {"gpu", *kinds}
     rt.tasks.submit(kinds[0], needs=kinds[:1], retries=0)
-    until(lambda: rt.tasks.depth().running or rt.tasks.list("done") or rt.tasks.list("dead"), PATIENT)
+    until(lambda: rt.tasks.depth().running or rt.tasks.list("done") or rt.tasks.list("dead"), within=PATIENT)
     assert one.end() == 0 and not rt.agents.list(dead=True)
 
 

@@ -126,7 +126,7 @@ class Redis:
     def start(self, wait: bool = True) -> None:
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(self.argv)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while wait:
             try:
                 with self.client() as c:
@@ -137,12 +137,13 @@ class Redis:
                 time.sleep(0.01)
 
     def client(self) -> resp.Client:
-        return resp.connect({"socket": self.socket}, time.monotonic() + 10)
+        return resp.connect({"socket": self.socket}, time.monotonic() + 60)
 
-    def fill(self, n: int, prefix: str = "k") -> None:
+    def fill(self, n: int, prefix: str = "k", lives_ms: int = 3_600_000) -> None:
+        """`n` keys, a hash, and a key that lives so long."""
         with self.client() as c:
             c.many([("SET", f"{prefix}:{i}", os.urandom(8).hex()) for i in range(n)])
-            c.many([("HSET", f"{prefix}:h", "a", "1"), ("SET", f"{prefix}:ttl", "1", "PX", "50")])
+            c.many([("HSET", f"{prefix}:h", "a", "1"), ("SET", f"{prefix}:ttl", "1", "PX", str(lives_ms))])
 
     def keys(self) -> int:
         with self.client() as c:

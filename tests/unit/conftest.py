@@ -1,4 +1,4 @@
-"""A small project to declare things in."""
+"""Small projects to declare things in, and to plan."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from planning_project import Planned
 
 from swarmops.model import rules
 from swarmops.model.faults import Faults
@@ -63,6 +64,12 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declared:
     root = tmp_path / "project"
     root.mkdir()
     return Declared(root)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Planned:
+    """A small project of roles and templates, to be planned."""
+    return Planned(tmp_path)
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ SLIPS = (
     ("roles/redis/role.yaml", "{src: unit.conf.j2, dest: ", "{src: unit.conf.j2, destt: "),
     ("templates/redis/redis.conf.j2", "{{ maxmemory }}", "{{ maxmem }}"),
     ("inventory/lan/hosts.yaml", "redis-1: {ansible_host: 172.16.168.23", "redis-1: {ansible_host: 172.16.186.23"),
-    ("distributed.yaml", "interval: 30s\n  timeout", "interval: soon\n  timeout"),
+    ("distributed.yaml", "interval: 60s\n  timeout", "interval: soon\n  timeout"),
 )
 
 

@@ -14,6 +14,8 @@ from swarmops.model.faults import Faults
 from swarmops.model.inventory import Inventory, export, load
 from swarmops.model.yaml import plain
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for Ansible's answers to all the others
+
 HERE = Path(__file__).parent
 FOLDER = HERE / "inventories"
 PASSWORD = FOLDER / "vault_password.txt"
@@ -48,7 +50,7 @@ def ask(paths: dict[str, Path], options: str, home: Path) -> Answers:
     ]
     found: Answers = {}
     for process in running:
-        found.update(json.loads(process.communicate(timeout=120)[0]))
+        found.update(json.loads(process.communicate(timeout=600)[0]))
     return {name: found[str(path)] for name, path in paths.items()}
 
 

@@ -21,6 +21,7 @@ from swarmops.lab.files import Files, Lock
 from swarmops.lab.guest import check, gateways, outside_network
 from swarmops.lab.image import mirror, scratch
 from swarmops.lab.network import machine_name, veth
+from tests.conftest import lacking
 
 
 def host(name: str, **variables: object) -> SimpleNamespace:
@@ -161,7 +162,7 @@ def test_rules_are_what_nft_understands() -> None:
     assert "numgen random mod 10000 < 1250 drop" in text
     assert 'iifname "vb-b" ip daddr 10.0.0.2 drop' in text and 'iifname "vb-a" ip daddr 10.0.0.3 drop' in text
     if not shutil.which("nft") or os.geteuid():
-        pytest.skip("the rest asks nft itself, which needs root")
+        lacking("the rest asks nft itself, which needs root")
     done = subprocess.run(["nft", "-c", "-f", "-"], input=text, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
 
@@ -212,7 +213,8 @@ def test_lock_waited_for_is_a_lock_on_the_file_there_is(tmp_path: Path) -> None:
     waiter = threading.Thread(target=second.take, args=(True,))
     waiter.start()
     first.release()
-    waiter.join(5)
+    waiter.join(60)
+    assert not waiter.is_alive()
     assert not third.take()
     second.release()
 

@@ -1,35 +1,24 @@
-"""Releases: our own wheel, what is wanted of an index, locks, and what a bad wheel may not do. No network."""
+"""Releases: what is wanted of an index, for which hosts, locks, downloads, and the verb that shows them. No network."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import hashlib
 import http.server
-import io
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from swarmops.delivery import release, release_cache, release_lock, ship
 from swarmops.delivery.release_lock import ReleaseError, Target, Wheel, requirements, why
-from swarmops.delivery.release_wheel import own_wheel
 from swarmops.model.faults import Faults
 from swarmops.planning.plan import Plan
-from swarmops.target.kinds import _wheel
-from swarmops.target.system import Failed
 
 DEBIAN_13 = Target("3.13", "x86_64", "glibc 2.41")
 GIVEN = [
@@ -41,88 +30,6 @@ GIVEN = [
     "tokenizers>=0.20; extra == 'npu'",
     "swarmops[worker,npu]; extra == 'all'",
 ]
-
-
-# -- our wheel
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    home = tmp_path / "package"
-    for name in ("__init__.py", "cli/__init__.py", "runtime/scripts/claim.lua", "planning/plan.py", "target/wire.py"):
-        (home / name).parent.mkdir(parents=True, exist_ok=True)
-        (home / name).write_text(f"-- {name}\n")
-    (home / "gateways/page/dist").mkdir(parents=True)
-    (home / "gateways/page/dist/index.html").write_text("<p>hello</p>")
-    return home
-
-
-def test_the_same_files_are_the_same_wheel(package: Path, tmp_path: Path) -> None:
-    other = tmp_path / "elsewhere"
-    shutil.copytree(package, other)
-    (other / "__pycache__").mkdir()
-    (other / "__pycache__/x.pyc").write_text("x")
-    (other / "cli/__init__.py").chmod(0o755)
-    os.utime(other / "cli/__init__.py", (1, 1))
-    assert own_wheel(package, "1.0") == own_wheel(other, "1.0")
-    assert own_wheel() == own_wheel()
-
-
-def test_all_hosts_that_cannot_be_served_are_named_at_once(tmp_path: Path) -> None:
-    steps = [{"id": "api/code", "kind": "release", "args": {"name": "api", "extras": ["api"], "state": "present"}}]
-    plans = {name: Plan(name, steps=steps) for name in ("old-1", "small-1")}
-    pythons = {
-        "old-1": {"python": "3.9", "arch": "x86_64", "libc": "glibc 2.31"},
-        "small-1": {"python": "3.13", "arch": "armv7l", "libc": "glibc 2.41"},
-    }
-    with pytest.raises(ReleaseError) as e:
-        release.fill(plans, pythons, tmp_path)
-    assert e.value.lines() == [
-        "old-1 has Python 3.9, services need 3.11 or later",
-        "there are no wheels for armv7l, only for x86_64 and aarch64",
-    ]
-
-
-def test_what_services_do_not_use_is_left_out_and_no_reason_for_a_new_release(package: Path) -> None:
-    before = own_wheel(package, "1.0")
-    (package / "planning/plan.py").write_text("changed")
-    assert own_wheel(package, "1.0") == before
-    names = zipfile.ZipFile(io.BytesIO(before[1])).namelist()
-    assert "swarmops/runtime/scripts/claim.lua" in names and "swarmops/gateways/page/dist/index.html" in names
-    assert not [n for n in names if "planning" in n or "target" in n]
-    (package / "runtime/scripts/claim.lua").write_text("changed")
-    assert own_wheel(package, "1.0") != before
-
-
-def test_the_record_of_our_wheel_is_right() -> None:
-    wheel = zipfile.ZipFile(io.BytesIO(own_wheel()[1]))
-    record = next(n for n in wheel.namelist() if n.endswith("/RECORD"))
-    rows = dict(line.split(",", 1) for line in wheel.read(record).decode().splitlines())
-    assert set(rows) == set(wheel.namelist())
-    for name in rows.keys() - {record}:
-        digest = base64.urlsafe_b64encode(hashlib.sha256(wheel.read(name)).digest()).rstrip(b"=").decode()
-        assert rows[name] == f"sha256={digest},{wheel.getinfo(name).file_size}"
-
-
-def test_every_service_runs_with_what_is_in_our_wheel(tmp_path: Path) -> None:
-    """No module of a service imports a room that a release leaves out."""
-    zipfile.ZipFile(io.BytesIO(own_wheel()[1])).extractall(tmp_path)
-    script = """
-import importlib, pathlib, sys
-sys.path.insert(0, sys.argv[1])
-import swarmops
-home = pathlib.Path(swarmops.__file__).parent
-assert str(home).startswith(sys.argv[1]), home
-rooms = [p for r in ("runtime", "web", "gateways", "workers", "client") for p in (home / r).rglob("*.py")]
-for path in [home / "cli/__init__.py", home / "cli/worker.py", *rooms]:
-    name = ".".join(path.relative_to(home.parent).with_suffix("").parts).removesuffix(".__init__")
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as e:
-        assert not (e.name or "").startswith("swarmops"), f"{name} imports {e.name}"
-"""
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
 
 
 # -- what is wanted
@@ -177,6 +84,21 @@ def test_a_host_is_a_platform_of_uv(target: Target, platform: str) -> None:
 def test_a_host_that_cannot_have_a_release_is_named(target: Target, words: str) -> None:
     with pytest.raises(ReleaseError, match=words):
         target.check("old-1")
+
+
+def test_all_hosts_that_cannot_be_served_are_named_at_once(tmp_path: Path) -> None:
+    steps = [{"id": "api/code", "kind": "release", "args": {"name": "api", "extras": ["api"], "state": "present"}}]
+    plans = {name: Plan(name, steps=steps) for name in ("old-1", "small-1")}
+    pythons = {
+        "old-1": {"python": "3.9", "arch": "x86_64", "libc": "glibc 2.31"},
+        "small-1": {"python": "3.13", "arch": "armv7l", "libc": "glibc 2.41"},
+    }
+    with pytest.raises(ReleaseError) as e:
+        release.fill(plans, pythons, tmp_path)
+    assert e.value.lines() == [
+        "old-1 has Python 3.9, services need 3.11 or later",
+        "there are no wheels for armv7l, only for x86_64 and aarch64",
+    ]
 
 
 SAID = {
@@ -310,50 +232,3 @@ def test_the_verb_shows_what_is_locked_and_what_an_update_changes(
     assert "worker: Python 3.13 on x86_64 (glibc 2.41), 2 wheels" in say("show")
     found[0] = replace(found[0], version="2")
     assert "x 1 -> 2" in say("update") and "all is as it was" in say("update")
-
-
-# -- wheels that nobody vouches for
-
-
-PARTS = st.sampled_from(["..", ".", "", "a", "b.py", "x-1.data", "x-1.dist-info", "data", "purelib", "scripts", "lib"])
-NAMES = st.lists(PARTS | st.text(max_size=5), min_size=1, max_size=5).map("/".join)
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@settings(max_examples=200)
-@given(st.lists(NAMES, min_size=1, max_size=4))
-def test_no_member_of_a_wheel_lands_outside_of_its_tree(tmp_path_factory: pytest.TempPathFactory, names) -> None:
-    top = tmp_path_factory.getbasetemp() / "members"
-    shutil.rmtree(top, ignore_errors=True)
-    (top / "tree").mkdir(parents=True)
-    with zipfile.ZipFile(top / "w.whl", "w") as made:
-        for name in names:
-            info = zipfile.ZipInfo("x")
-            info.filename = name
-            made.writestr(info, b"data")
-    with contextlib.suppress(Failed, OSError):
-        _wheel._unpack(str(top / "w.whl"), str(top / "tree"))
-    outside = [p for p in top.rglob("*") if p.is_file() and (top / "tree") not in p.parents]
-    assert [p.name for p in outside] == ["w.whl"]
-
-
-@given(NAMES)
-def test_a_place_is_in_the_tree(name: str) -> None:
-    try:
-        plain = _wheel.archive.plain_name(name)
-        placed = _wheel.place(plain)
-    except Failed:
-        return
-    assert not placed.startswith("/") and ".." not in placed.split("/")
-
-
-def test_all_bits_of_a_wheel_that_count_are_kept(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "w.whl", "w") as made:
-        for name, mode in (("a/run", 0o100755), ("a/data", 0o100644), ("a/odd", 0o104777)):
-            info = zipfile.ZipInfo(name)
-            info.external_attr = mode << 16
-            made.writestr(info, json.dumps(name))
-    (tmp_path / "tree").mkdir()
-    _wheel._unpack(str(tmp_path / "w.whl"), str(tmp_path / "tree"))
-    modes = {p.name: p.stat().st_mode & 0o7777 for p in (tmp_path / "tree/lib/a").iterdir()}
-    assert modes == {"run": 0o755, "data": 0o644, "odd": 0o755}

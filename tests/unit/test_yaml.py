@@ -105,7 +105,7 @@ def test_bombs_end_soon() -> None:
         "x: 1_" + "0" * 100_000,
     ):
         read(text)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_the_end_of_ansibles_own_reading(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from swarmops.runtime.errors import Refused
-from swarmops.runtime.flow import Batch, Steps, flow
+from swarmops.runtime.flow import Steps, flow
 from swarmops.runtime.ids import name, new_id, number, one_of
 from swarmops.runtime.op import Arg, Executor, Mode, Op, Room, operation
 from swarmops.runtime.state.record import number_of, pairs, text_of
@@ -145,11 +145,7 @@ class Breakers(Room[Mode]):
         """Breakers that ever opened or were configured, the last changed first, at most 1000."""
         key = self.keys.registry("breakers")
         targets = yield Op("", (key,), ("ZREVRANGE", key, 0, -1), safe=True)
-        found = yield Batch(tuple([self.show.op(t.decode()) for t in targets]))
-        for one in found:
-            if isinstance(one, Exception):
-                raise one
-        return found
+        return (yield [self.show.op(t.decode()) for t in targets])
 
     @flow
     def force(self, target: str, state: str, seconds: float | None = None) -> Steps[bool]:

@@ -102,6 +102,8 @@ def answered(e: rx.ResponseError, settings: Settings) -> SwarmError:
         return Unavailable("moved", f"{settings.place}: a slot has moved", unsent=True)
     if code == "WRONGTYPE":
         return Refused("a key of ours holds another type of value: something else writes to this namespace")
+    if "user_script" in text and "but found" in text:  # a script met what is no JSON
+        return Refused("a key of ours holds what we did not write: something else writes to this namespace")
     return Refused(f"Redis says: {code} {text}".strip())
 
 

@@ -112,7 +112,7 @@ class Embedded:
                 [self.program.path, *here, "--loglevel", "warning", *OPTIONS],
                 stdout=log,
                 stderr=log,
-                preexec_fn=_apart(),
+                preexec_fn=apart(),
             )
         end = time.monotonic() + 30
         while not self._answers():
@@ -154,16 +154,16 @@ class Embedded:
         self.stop()
 
 
-def _apart() -> Callable[[], None]:
+def apart() -> Callable[[], None]:
     """For the child: Ctrl-C is for us, who end it in order; and where we die, it dies too."""
     # The kernel watches the thread that started it: only the main one lives as long as we do.
     dies_with_us = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
 
-    def apart() -> None:
+    def child() -> None:
         os.setpgrp()
         if dies_with_us:
             import ctypes
 
             ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
-    return apart
+    return child

@@ -29,11 +29,11 @@ HOPELESS = {"login", "certificate", "tls", "permission", "name"}  # trying again
 class Node:
     """One Redis server: the connections to it that are free, and the pool that makes new ones."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, unfit: bool = False):
         self.settings = settings
         self.pool = pool(settings)
         self._free: deque[tuple[redis.Connection, float]] = deque()
-        self._checked = False
+        self._checked = unfit
 
     def exchange(self, sent: Sequence[tuple[Any, ...]], block: float = 0.0) -> list[Any]:
         """Replies to `sent`, in order; errors of Redis are among them. Raises Unavailable.
@@ -113,9 +113,10 @@ class Runtime(Rooms[Sync]):
 
     Raises Unavailable at the first operation if Redis cannot be used (`connect` asks at once), Misconfigured if it
     may lose data. An operation that is safe to repeat is repeated for `settings.patience` seconds while Redis is away.
+    unfit: take one that may lose data, too, for who only looks at what is wrong with it.
     """
 
-    def __init__(self, settings: Settings | str | None = None, **more: Any):
+    def __init__(self, settings: Settings | str | None = None, *, unfit: bool = False, **more: Any):
         if isinstance(settings, Settings):
             self.settings = settings.but(**more) if more else settings
         else:
@@ -125,7 +126,8 @@ class Runtime(Rooms[Sync]):
         self._closed = threading.Event()
         self._slots = Slots(self.settings) if self.settings.kind == "cluster" else None
         self._nodes: dict[tuple[str, int], Node] = {}
-        self._node = None if self._slots else Node(self.settings)
+        self._unfit = unfit
+        self._node = None if self._slots else Node(self.settings, unfit)
 
     # -- operations
 
@@ -214,7 +216,7 @@ class Runtime(Rooms[Sync]):
         with self._lock:
             if place not in self._nodes:
                 one = self.settings.but(kind="single", nodes=(), host=place[0], port=place[1])
-                self._nodes[place] = Node(one)
+                self._nodes[place] = Node(one, self._unfit)
             return self._nodes[place]
 
     def _ask(self, place: tuple[str, int], sent: tuple[Any, ...]) -> Any:

@@ -103,7 +103,7 @@ class Conflicts(Room[Mode]):
         return Op("conflict_close", self._keys(), args, lambda r: [_conflict(one) for one in r], safe=True)
 
     def _keys(self) -> tuple[str, ...]:
-        return tuple(map(self.keys.registry, (*_PARTS, "events", "stats")))
+        return self._registry(*_PARTS, "events", "stats")
 
 
 Records = list[Conflict]

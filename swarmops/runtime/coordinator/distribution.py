@@ -229,7 +229,7 @@ class Distribution(Room[Mode]):
         return Op("distribute_complete", self._keys(), args, bool, safe=True, durable=True)
 
     def _keys(self) -> tuple[str, ...]:
-        return tuple(map(self.keys.registry, (*_KEYS, *_MORE)))
+        return self._registry(*_KEYS, *_MORE)
 
 
 Tasks = list[Given]

@@ -32,16 +32,11 @@ def _own(settings: Settings) -> Settings:
     return settings.but(patience=0, connections=4)
 
 
-class Coordinator:
-    """Does the duties in a thread while it leads, from `start` to `close`. lease: seconds (default settings.lease)."""
+class _Leading:
+    """What both kinds tell of themselves."""
 
-    def __init__(self, rt: Runtime, id: str = "", pace: Pace | None = None, lease: float | None = None):
-        self.id = name(id or f"coordinator-{new_id()}", "id")
-        self._rt = Runtime(_own(rt.settings))
-        self._duties = Duties(self._rt, pace or Pace(), self.id)
-        self._news, self._ended = threading.Event(), threading.Event()
-        self._candidate = Candidate(rt, self.id, lease, on_lead=lambda term: self._news.set())
-        self._thread = threading.Thread(target=self._go, name=f"duties {self.id}", daemon=True)
+    _candidate: Candidate | AsyncCandidate
+    _duties: Duties
 
     @property
     def term(self) -> int:
@@ -55,6 +50,20 @@ class Coordinator:
     @property
     def done(self) -> Done:
         return self._duties.done
+
+
+class Coordinator(_Leading):
+    """Does the duties in a thread while it leads, from `start` to `close`. lease: seconds (default settings.lease)."""
+
+    _candidate: Candidate
+
+    def __init__(self, rt: Runtime, id: str = "", pace: Pace | None = None, lease: float | None = None):
+        self.id = name(id or f"coordinator-{new_id()}", "id")
+        self._rt = Runtime(_own(rt.settings))
+        self._duties = Duties(self._rt, pace or Pace(), self.id)
+        self._news, self._ended = threading.Event(), threading.Event()
+        self._candidate = Candidate(rt, self.id, lease, on_lead=lambda term: self._news.set())
+        self._thread = threading.Thread(target=self._go, name=f"duties {self.id}", daemon=True)
 
     def start(self) -> Coordinator:
         self._candidate.start()
@@ -107,8 +116,10 @@ class Coordinator:
                 self._ended.wait(AWAY)
 
 
-class AsyncCoordinator:
+class AsyncCoordinator(_Leading):
     """The same for asyncio."""
+
+    _candidate: AsyncCandidate
 
     def __init__(self, rt: AsyncRuntime, id: str = "", pace: Pace | None = None, lease: float | None = None):
         self.id = name(id or f"coordinator-{new_id()}", "id")
@@ -117,18 +128,6 @@ class AsyncCoordinator:
         self._news, self._ended = asyncio.Event(), asyncio.Event()
         self._candidate = AsyncCandidate(rt, self.id, lease, on_lead=lambda term: self._news.set())
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def term(self) -> int:
-        return self._candidate.term
-
-    @property
-    def leading(self) -> bool:
-        return self.term > 0
-
-    @property
-    def done(self) -> Done:
-        return self._duties.done
 
     async def start(self) -> AsyncCoordinator:
         await self._candidate.start()

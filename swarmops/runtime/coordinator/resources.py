@@ -85,7 +85,7 @@ class Resources(Room[Mode]):
         """
         ms = "" if idle is None else int(number(idle, "idle", 0, 1e7) * 1000)
         args = (name(kind, "kind"), _amount(amount, 0), ms, int(if_absent))
-        keys = self._keys("pool", "pool_used", "pool_idle", "events")
+        keys = self._registry("pool", "pool_used", "pool_idle", "events")
         return Op("resource_define", keys, args, lambda r: Pool(kind, r[0], r[1], idle or 0.0), safe=True)
 
     @operation
@@ -106,26 +106,25 @@ class Resources(Room[Mode]):
     def use(self, swarm: str, *kinds: str) -> Op[int]:
         """The swarm uses these shares now, so that they are not taken back as idle; how many of them it holds."""
         args = (name(swarm, "swarm"), *names(kinds, "kinds"))
-        return Op("resource_use", self._keys("swarms"), args, int, safe=True)
+        return Op("resource_use", self._registry("swarms"), args, int, safe=True)
 
     @operation
     def list(self, limit: int = 1000) -> Op[Pools]:
         """All pools, and what the first `limit` swarms hold."""
         most = int(number(limit, "limit", 1, 10_000))
-        return Op("resource_list", self._keys("pool", "pool_used", "pool_idle", "shares"), (most,), _pools, safe=True)
+        return Op(
+            "resource_list", self._registry("pool", "pool_used", "pool_idle", "shares"), (most,), _pools, safe=True
+        )
 
     @operation
     def reclaim(self, term: int, limit: int = 200) -> Op[Taken]:
         """The leader's duty: back into the pools comes what dead swarms hold, and what is idle. Raises Stale."""
         args = (int(number(term, "term", 0, 1 << 53)), int(number(limit, "limit", 1, 10_000)))
         parts = ("leader", "term", "pool_used", "pool_idle", "shares", "share_cursor", "swarms", "inboxes")
-        return Op("resource_reclaim", self._keys(*parts, "events", "stats"), args, _reclaimed, safe=True)
+        return Op("resource_reclaim", self._registry(*parts, "events", "stats"), args, _reclaimed, safe=True)
 
     def _sharing(self, *parts: str) -> tuple[str, ...]:
-        return self._keys(*parts, "share_asked", "share_asked_at", "swarms", "inboxes", "events", "stats")
-
-    def _keys(self, *parts: str) -> tuple[str, ...]:
-        return tuple(self.keys.registry(part) for part in parts)
+        return self._registry(*parts, "share_asked", "share_asked_at", "swarms", "inboxes", "events", "stats")
 
 
 Taken = list[Reclaimed]

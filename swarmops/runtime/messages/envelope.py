@@ -121,7 +121,7 @@ def check_payload(type: str, payload: Any) -> None:
         if key in payload:
             check(payload[key], f"payload.{key}")
         elif key == field:
-            raise Invalid(f"payload.{key}", f"is missing; a {type} needs it")
+            raise Invalid(f"payload.{key}", f"is missing; a message of type {type} needs it")
 
 
 def inbox_address(value: object, path: str) -> str:

@@ -23,33 +23,22 @@ from types import TracebackType
 from swarmops.runtime.client.aio import AsyncRuntime
 from swarmops.runtime.client.sync import Runtime
 from swarmops.runtime.errors import Refused, SwarmError, Unavailable
-from swarmops.runtime.messages.desk import Delivery, Desk
-from swarmops.runtime.messages.receiver import OnError, Receiver, checked, logged
-from swarmops.runtime.messages.room import TRIES, VISIBLE
+from swarmops.runtime.messages.desk import Delivery
+from swarmops.runtime.messages.receiver import Receiver
+from swarmops.runtime.op import good
 
 AWAY = 0.5  # seconds between looks at a Redis that is away
 
 
-class Inbox(Receiver):
+class Inbox(Receiver[Runtime]):
     """Receives in a thread (`start`, or `with`), or where it is called (`run`). on_error(delivery, e): else logged."""
 
-    def __init__(
-        self,
-        rt: Runtime,
-        address: str = "",
-        channels: Sequence[str] = ("global",),
-        *,
-        visible: float = VISIBLE,
-        tries: int = TRIES,
-        on_error: OnError = logged,
-    ):
-        super().__init__(Desk(rt.messages, visible, tries), on_error)
-        self.rt = rt
+    _ready: threading.Event
+
+    def _prepare(self) -> None:
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
-        if address:
-            self.desk.add(address, channels)
 
     def add(self, address: str, channels: Sequence[str] = ("global",)) -> None:
         """Receive for one more address, on the same connection."""
@@ -103,16 +92,9 @@ class Inbox(Receiver):
     def _turn(self) -> None:
         joins, takes = self.desk.joins(), self.desk.takes()
         found = self.rt.run_many([op for *_, op in joins] + [op for _, op in takes])
-        for (channel, who, _), places in zip(joins, checked(found[: len(joins)])):
-            self.desk.joined(channel, who, places)
-        self.trouble = None
-        self._ready.set()
-        arrived = self.desk.due()
-        for (address, _), envelopes in zip(takes, found[len(joins) :]):
-            arrived += self._took(address, envelopes)
-        self._handle(arrived)
+        self._handle(self._came(joins, takes, found))
         if not self._stop.is_set() and not self.desk.woken:
-            self._handle(self.desk.came(checked(self.rt.run_many([*self.desk.flush(), self.desk.wait()]))[-1]))
+            self._handle(self.desk.came(good(self.rt.run_many([*self.desk.flush(), self.desk.wait()]))[-1]))
 
     def _handle(self, arrived: list[Delivery]) -> None:
         for delivery in arrived:
@@ -140,26 +122,15 @@ class Inbox(Receiver):
             self.rt.run_many(self.desk.ring(), patience=0)
 
 
-class AsyncInbox(Receiver):
+class AsyncInbox(Receiver[AsyncRuntime]):
     """The same for asyncio; handlers may be functions or coroutine functions."""
 
-    def __init__(
-        self,
-        rt: AsyncRuntime,
-        address: str = "",
-        channels: Sequence[str] = ("global",),
-        *,
-        visible: float = VISIBLE,
-        tries: int = TRIES,
-        on_error: OnError = logged,
-    ):
-        super().__init__(Desk(rt.messages, visible, tries), on_error)
-        self.rt = rt
+    _ready: asyncio.Event
+
+    def _prepare(self) -> None:
         self._stopped = False
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        if address:
-            self.desk.add(address, channels)
 
     async def add(self, address: str, channels: Sequence[str] = ("global",)) -> None:
         self.desk.add(address, channels)
@@ -208,17 +179,10 @@ class AsyncInbox(Receiver):
     async def _turn(self) -> None:
         joins, takes = self.desk.joins(), self.desk.takes()
         found = await self.rt.run_many([op for *_, op in joins] + [op for _, op in takes])
-        for (channel, who, _), places in zip(joins, checked(found[: len(joins)])):
-            self.desk.joined(channel, who, places)
-        self.trouble = None
-        self._ready.set()
-        arrived = self.desk.due()
-        for (address, _), envelopes in zip(takes, found[len(joins) :]):
-            arrived += self._took(address, envelopes)
-        await self._handle(arrived)
+        await self._handle(self._came(joins, takes, found))
         if not self._stopped and not self.desk.woken:
             flushed = await self.rt.run_many([*self.desk.flush(), self.desk.wait()])
-            await self._handle(self.desk.came(checked(flushed)[-1]))
+            await self._handle(self.desk.came(good(flushed)[-1]))
 
     async def _handle(self, arrived: list[Delivery]) -> None:
         for delivery in arrived:

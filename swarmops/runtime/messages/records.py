@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from swarmops.runtime.errors import Full, Invalid
+from swarmops.runtime.ids import number
 from swarmops.runtime.messages.envelope import Envelope, from_entry
 from swarmops.runtime.wire import loads
 
 STARTED = 16384  # bytes of a payload that count as one message against the sender's rate
+LIMITS = {  # the least and the most of what `configure` sets
+    "rate": (0.1, 1e6),
+    "burst": (1, 1e6),
+    "inbox": (1, 1e6),
+    "history": (1, 1e6),
+    "age": (1, 30 * 86400_000),  # ms
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +104,15 @@ def configuration(reply: list[Any]) -> Configuration:
     versions = {a.decode(): int(v) for a, v in zip(confirmed[::2], confirmed[1::2])}
     missing = [m.decode() for m in members if versions.get(m.decode(), 0) < version]
     return Configuration(version, loads(data) if data else {}, versions, missing)
+
+
+def limits(said: Mapping[str, float | None]) -> list[str]:
+    """Fields and values of those that are given, as they lie in Redis (age: in ms there). Raises Invalid."""
+    found: list[str] = []
+    for field, value in said.items():
+        if value is not None:
+            low, high = LIMITS[field]
+            found += [field, f"{number(value * 1000 if field == 'age' else value, field, low, high):.15g}"]
+    if not found:
+        raise Invalid("", "no limit is given")
+    return found

@@ -29,6 +29,7 @@ from swarmops.runtime.messages.records import (
     checked_mark,
     configuration,
     cost,
+    limits,
     place,
     read_entries,
     taken,
@@ -263,20 +264,9 @@ class Messages(Room[Mode]):
         age: float | None = None,
     ) -> Op[int]:
         """Limits for all, at once: messages a second and sender, burst, inbox length, channel length, age (s)."""
-        said = {
-            "rate": (rate, 0.1, 1e6),
-            "burst": (burst, 1, 1e6),
-            "inbox": (inbox, 1, 1e6),
-            "history": (history, 1, 1e6),
-            "age": (age if age is None else age * 1000, 1, 30 * 86400_000),
-        }
-        where, args = self._key("message_limits"), ["HSET", self._key("message_limits")]
-        for field, (value, low, high) in said.items():
-            if value is not None:
-                args += [field, f"{number(value, field, low, high):.15g}"]
-        if len(args) == 2:
-            raise Invalid("", "no limit is given")
-        return Op("", (where,), tuple(args), same, safe=True)
+        where = self._key("message_limits")
+        said: list[str] = limits({"rate": rate, "burst": burst, "inbox": inbox, "history": history, "age": age})
+        return Op("", (where,), ("HSET", where, *said), same, safe=True)
 
     # -- parts
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarmops.runtime.errors import SwarmError, Unavailable
+from swarmops.runtime.errors import Misconfigured, SwarmError, Unavailable
 from swarmops.runtime.observe.probe import info
 from swarmops.runtime.op import command
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SAMPLE = 5000  # keys looked at
 LARGEST = 10
+NO_EVICTION = "`CONFIG SET maxmemory-policy noeviction`: eviction drops queues and state without an error"
 _TAG = re.compile(r"\{[^}]*\}")
 
 
@@ -37,6 +39,20 @@ class Finding:
 
 def examine(rt: Runtime, topics: tuple[str, ...]) -> dict[str, list[Finding]]:
     """Findings by topic. A look that fails is a finding, not an exception; Unavailable is raised."""
+    from swarmops.runtime.client.sync import Runtime
+
+    try:
+        rt.connect()
+    except Misconfigured as e:
+        with Runtime(rt.settings, unfit=True) as looking:
+            found = _examined(looking, topics)
+        if "memory" not in topics:  # which says so itself
+            found[topics[0]].insert(0, Finding("policy", "bad", str(e), NO_EVICTION))
+        return found
+    return _examined(rt, topics)
+
+
+def _examined(rt: Runtime, topics: tuple[str, ...]) -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
     for topic in topics:
         found[topic] = []
@@ -134,7 +150,7 @@ def _holder(raw: bytes) -> str:
     try:
         return str(json.loads(raw)["id"])
     except (ValueError, KeyError, TypeError):
-        return repr(raw[:40])
+        return f"'{raw[:40].decode(errors='replace')}' (which is nobody's name)"
 
 
 # -- state
@@ -159,14 +175,41 @@ def _persistence(rt: Runtime) -> list[Finding]:
 
 
 def _save_points(rt: Runtime) -> list[Finding]:
-    answer = rt.run(command(rt.keys.registry(), "CONFIG", "GET", "save", safe=True))
-    points = answer[1].decode() if len(answer) > 1 else "?"
+    points = _config(rt, "save")
+    if points is None:
+        said = info(rt, "persistence")
+        age = time.time() - int(said.get("rdb_last_save_time", 0))
+        detail = (
+            f"its last save is {age / 60:.0f} min old, {said.get('rdb_changes_since_last_save', '?')} changes since"
+        )
+        return [Finding("save points", "ok", f"{detail} (this user is not shown how often it saves)")]
     return [Finding("save points", "ok", points or "none (the append-only file is what counts)")]
 
 
+def _config(rt: Runtime, name: str) -> str | None:
+    """A setting of the server. None: this user may not ask, as the one that roles/redis makes for services."""
+    try:
+        answer = rt.run(command(rt.keys.registry(), "CONFIG", "GET", name, safe=True))
+    except Unavailable as e:
+        if e.kind != "permission":
+            raise
+        return None
+    return answer[1].decode() if len(answer) > 1 else ""
+
+
 def _disk(rt: Runtime) -> list[Finding]:
-    answer = rt.run(command(rt.keys.registry(), "CONFIG", "GET", "dir", safe=True))
-    folder = answer[1].decode() if len(answer) > 1 else ""
+    folder = _config(rt, "dir")
+    if folder is None:  # nor is it shown to others than the administrator, since CONFIG also shows passwords
+        said = info(rt, "persistence")
+        wrote = {
+            said.get("rdb_last_bgsave_status"),
+            said.get("aof_last_write_status"),
+            said.get("aof_last_bgrewrite_status"),
+        }
+        if wrote - {"ok", None}:
+            return [Finding("disk", "bad", "a write of its data failed", "look at its disk: full or read-only?")]
+        detail = "all it wrote went well (how much is free tells `swarmops check-health`, check `disk` of its host)"
+        return [Finding("disk", "ok", detail)]
     here = rt.settings.unix_socket or rt.settings.host in ("127.0.0.1", "localhost", "::1")
     if not here or not Path(folder).is_dir():
         return [Finding("disk", "unknown", f"{folder or 'its folder'} is on {rt.settings.place}: run this there")]
@@ -195,7 +238,7 @@ def _memory(rt: Runtime) -> list[Finding]:
     used, most = int(said.get("used_memory", 0)), int(said.get("maxmemory", 0))
     policy, part = said.get("maxmemory_policy", "?"), f"{used >> 20} MiB used"
     if policy != "noeviction":
-        return [Finding("policy", "bad", policy, "eviction is no cure: it drops queues and state without an error")]
+        return [Finding("policy", "bad", policy, NO_EVICTION)]
     if not most:
         return [Finding("limit", "warning", f"{part}, no maxmemory", "set one: a machine without memory kills Redis")]
     share = used / most

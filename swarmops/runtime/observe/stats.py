@@ -13,9 +13,9 @@ from typing import Any
 
 from swarmops.runtime.flow import Batch, Steps, flow
 from swarmops.runtime.ids import name, names, number
-from swarmops.runtime.op import Mode, Op, Room, operation
+from swarmops.runtime.op import Mode, Op, Room, good, operation
+from swarmops.runtime.registry.swarms import STATUSES
 
-STATUSES = ("initializing", "active", "recovering", "interrupted", "completed", "failed")
 LONGEST = 10  # inboxes that are named
 _SERVER = ("connected_clients", "used_memory", "maxmemory", "uptime_in_seconds", "evicted_keys")
 
@@ -135,9 +135,7 @@ class Stats(Room[Mode]):
         took = (time.perf_counter() - began) * 1000
         server = {k: v for info in found[1 : 1 + len(infos)] if isinstance(info, dict) for k, v in info.items()}
         rest: list[Any] = found[1 + len(infos) :]
-        for one in [found[0], *rest]:  # a user without INFO gets the others
-            if isinstance(one, Exception):
-                raise one
+        good([found[0], *rest])  # a user without INFO gets the others
         kept = [_queue(q, d, c) for q, d, c in zip(wanted, rest[::2], rest[1::2])]
         numbers = {k: int(server[k]) for k in _SERVER if server.get(k, "").isdigit()}
         return Snapshot(found[0], kept, numbers, _latencies(server), round(took, 3))

@@ -94,7 +94,7 @@ class Agents(Room[Mode]):
             MOST,
             LEVELS,
         )
-        return Op("agent_register", self._keys(*_INDEXES), args, bool, safe=True)
+        return Op("agent_register", self._registry(*_INDEXES), args, bool, safe=True)
 
     @operation
     def beat(self, id: str, load: int | None = None, status: str | None = None) -> Op[float]:
@@ -104,7 +104,7 @@ class Agents(Room[Mode]):
             "" if load is None else _count(load, "load"),
             "" if status is None else name(status, "status"),
         )
-        return Op("agent_beat", self._keys(*_INDEXES), args, lambda ms: ms / 1000, safe=True)
+        return Op("agent_beat", self._registry(*_INDEXES), args, lambda ms: ms / 1000, safe=True)
 
     @operation
     def list(self, *, dead: bool = False) -> Op[Found]:
@@ -119,20 +119,20 @@ class Agents(Room[Mode]):
     @operation
     def get(self, id: str) -> Op[Agent]:
         """Raises NotFound. The agent's health may be dead."""
-        keys = self._keys("agents", "roster", "agent_load")
+        keys = self._registry("agents", "roster", "agent_load")
         return Op("agent_get", keys, (name(id, "id"),), lambda r: _agents(r, True)[0], safe=True)
 
     @operation
     def remove(self, id: str, why: str = "removed") -> Op[Ids]:
         """It and its children leave every index at once; their ids. Raises NotFound."""
-        return Op("agent_remove", self._keys(*_INDEXES), (name(id, "id"), str(why)[:200]), _texts)
+        return Op("agent_remove", self._registry(*_INDEXES), (name(id, "id"), str(why)[:200]), _texts)
 
     deregister = remove
 
     @operation
     def sweep(self, most: int = 1000) -> Op[Ids]:
         """The dead and their children leave every index at once; their ids."""
-        return Op("agent_sweep", self._keys(*_INDEXES), (_count(most, "most"),), _texts, safe=True)
+        return Op("agent_sweep", self._registry(*_INDEXES), (_count(most, "most"),), _texts, safe=True)
 
     @operation
     def assign(self, needs: Sequence[str] = (), n: int = 1) -> Op[Ids]:
@@ -141,19 +141,16 @@ class Agents(Room[Mode]):
         Raises NotFound if no live agent can.
         """
         args: tuple[Arg, ...] = (int(number(n, "n", 1, 100)), *names(needs, "needs"))
-        return Op("agent_assign", self._keys("agents", "agents_due", "roster", "agent_load"), args, _texts)
+        return Op("agent_assign", self._registry("agents", "agents_due", "roster", "agent_load"), args, _texts)
 
     @operation
     def release(self, id: str, n: int = 1) -> Op[int]:
         """`n` of its tasks are done; what it has open still."""
-        return Op("agent_release", self._keys("agent_load"), (name(id, "id"), _count(n, "n")), int)
+        return Op("agent_release", self._registry("agent_load"), (name(id, "id"), _count(n, "n")), int)
 
     def _listing(self, capabilities: tuple[str, ...], dead: bool) -> Op[Any]:
-        keys = self._keys("agents", "roster", "agent_load")
+        keys = self._registry("agents", "roster", "agent_load")
         return Op("agent_list", keys, capabilities, lambda r: _agents(r, dead), safe=True)
-
-    def _keys(self, *parts: str) -> tuple[str, ...]:
-        return tuple(self.keys.registry(part) for part in parts)
 
 
 Found = list[Agent]

@@ -86,7 +86,21 @@ def _own(settings: Settings, lease: float) -> Settings:
     return settings.but(timeout=timeout, connect_timeout=connect, patience=0, connections=2)
 
 
-class Candidate:
+class _Racing:
+    """What both kinds tell of their race."""
+
+    race: Race
+
+    @property
+    def term(self) -> int:
+        return self.race.term
+
+    @property
+    def leading(self) -> bool:
+        return self.race.term > 0
+
+
+class Candidate(_Racing):
     """Campaigns in threads of its own, on a connection of its own, until `close`.
 
     on_lead(term) is called when it has won, on_lose() when it leads no more; one at a time, in one thread.
@@ -110,14 +124,6 @@ class Candidate:
             threading.Thread(target=loop, name=f"{what} {id}", daemon=True)
             for what, loop in (("campaign", self._campaign), ("lead", self._tell))
         ]
-
-    @property
-    def term(self) -> int:
-        return self.race.term
-
-    @property
-    def leading(self) -> bool:
-        return self.race.term > 0
 
     def start(self) -> Candidate:
         for thread in self._threads:
@@ -181,7 +187,7 @@ class Candidate:
                 _call(self._on_lead, term)
 
 
-class AsyncCandidate:
+class AsyncCandidate(_Racing):
     """The same as Candidate for asyncio. on_lead and on_lose may be coroutines."""
 
     def __init__(
@@ -197,14 +203,6 @@ class AsyncCandidate:
         self._on_lead, self._on_lose = on_lead, on_lose
         self._ended, self._news = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def term(self) -> int:
-        return self.race.term
-
-    @property
-    def leading(self) -> bool:
-        return self.race.term > 0
 
     async def start(self) -> AsyncCandidate:
         self._tasks = [asyncio.create_task(self._campaign()), asyncio.create_task(self._tell())]

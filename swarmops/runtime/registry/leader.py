@@ -42,26 +42,23 @@ class Leader(Room[Mode]):
         lease = lease_ms if lease_ms is not None else round(self.settings.lease * 1000)
         number(lease / 1000, "lease", *LEASES)
         args = (name(id, "id"), nonce and name(nonce, "nonce"), int(lease))
-        return Op("leader_campaign", self._keys("leader", "term", "events", "stats"), args, _leadership, safe=True)
+        return Op("leader_campaign", self._registry("leader", "term", "events", "stats"), args, _leadership, safe=True)
 
     @operation
     def resign(self, id: str, term: int) -> Op[bool]:
         """Give leadership of `term` up: another may lead at once. Raises Stale or Forbidden if not the caller's."""
-        keys = self._keys("leader", "term", "events")
+        keys = self._registry("leader", "term", "events")
         return Op("leader_resign", keys, (name(id, "id"), _term(term)), bool, safe=True)
 
     @operation
     def who(self) -> Op[Leadership | None]:
         """Who leads now, None if nobody does. (`leading` is False: nobody campaigned.)"""
-        return Op("leader_who", self._keys("leader"), (), lambda r: _leadership(r) if r else None, safe=True)
+        return Op("leader_who", self._registry("leader"), (), lambda r: _leadership(r) if r else None, safe=True)
 
     @operation
     def check(self, term: int) -> Op[int]:
         """Milliseconds left of the lease of `term`. Raises Stale if somebody else leads by now, or nobody does."""
-        return Op("leader_check", self._keys("leader", "term"), (_term(term),), int, safe=True)
-
-    def _keys(self, *parts: str) -> tuple[str, ...]:
-        return tuple(self.keys.registry(part) for part in parts)
+        return Op("leader_check", self._registry("leader", "term"), (_term(term),), int, safe=True)
 
 
 def _term(value: int) -> int:

@@ -136,12 +136,12 @@ class Swarms(Room[Mode]):
         def read(now: int) -> Swarm:
             return Swarm(which, **record, status="initializing", created_ms=now, beat_ms=now, load=0, why="created")
 
-        return Op("swarm_create", self._keys(*_INDEXES, "swarm_limit"), args, read, safe=True)
+        return Op("swarm_create", self._registry(*_INDEXES, "swarm_limit"), args, read, safe=True)
 
     @operation
     def get(self, id: str) -> Op[Swarm]:
         """Raises NotFound."""
-        return Op("swarm_get", self._keys(*_INDEXES), (name(id, "id"),), _swarm, safe=True)
+        return Op("swarm_get", self._registry(*_INDEXES), (name(id, "id"),), _swarm, safe=True)
 
     @operation
     def list(
@@ -164,7 +164,7 @@ class Swarms(Room[Mode]):
             _text(phase or "", "phase", 200),
             _text(objective or "", "objective", OBJECTIVE).lower(),
         )
-        return Op("swarm_list", self._keys(*_INDEXES), args, lambda r: [_swarm(one) for one in r], safe=True)
+        return Op("swarm_list", self._registry(*_INDEXES), args, lambda r: [_swarm(one) for one in r], safe=True)
 
     @operation
     def status(self, id: str, to: str, why: str = "", *, term: int = 0) -> Op[str]:
@@ -178,7 +178,7 @@ class Swarms(Room[Mode]):
             _text(why, "why", 200),
             _whole(term, "term", 0, 1 << 53),
         )
-        return Op("swarm_status", self._keys(*_INDEXES, "leader", "term"), args, bytes.decode)
+        return Op("swarm_status", self._registry(*_INDEXES, "leader", "term"), args, bytes.decode)
 
     @operation
     def beat(self, *ids: str) -> Op[dict[str, str | None]]:
@@ -188,13 +188,13 @@ class Swarms(Room[Mode]):
         def read(reply: Sequence[bytes | None]) -> dict[str, str | None]:
             return {id: status.decode() if status else None for id, status in zip(args, reply)}
 
-        return Op("swarm_beat", self._keys(*_INDEXES), args, read, safe=True)
+        return Op("swarm_beat", self._registry(*_INDEXES), args, read, safe=True)
 
     @operation
     def remove(self, id: str, reason: str = "removed") -> Op[Archived]:
         """It leaves every index and is archived for seven days. Raises NotFound. Twice is as once."""
         args = (name(id, "id"), _text(reason, "reason", 200))
-        return Op("swarm_remove", self._keys(*_INDEXES), args, _archived, safe=True)
+        return Op("swarm_remove", self._registry(*_INDEXES), args, _archived, safe=True)
 
     deregister = remove
 
@@ -204,7 +204,7 @@ class Swarms(Room[Mode]):
         args = (_whole(limit, "limit", 1, 5000), _whole(offset, "offset", 0, 1_000_000))
         return Op(
             "swarm_archive",
-            self._keys("swarm_archive", "swarm_archived"),
+            self._registry("swarm_archive", "swarm_archived"),
             args,
             lambda r: [_archived(one) for one in r],
             safe=True,
@@ -213,14 +213,14 @@ class Swarms(Room[Mode]):
     @operation
     def archived(self, id: str) -> Op[Archived]:
         """Raises NotFound."""
-        keys = self._keys("swarm_archive", "swarm_archived")
+        keys = self._registry("swarm_archive", "swarm_archived")
         return Op("swarm_archive", keys, (name(id, "id"),), lambda r: _archived(r[0]), safe=True)
 
     @operation
     def limit(self, new: int | None = None) -> Op[Limit]:
         """How many swarms there may be at once; `new` sets it for all, 0 puts it back to settings.swarm_max."""
         args = (self.settings.swarm_max, "" if new is None else _whole(new, "limit", 0, 1_000_000))
-        keys = self._keys("swarm_limit", "swarms", "swarm_ended", "events")
+        keys = self._registry("swarm_limit", "swarms", "swarm_ended", "events")
         return Op("swarm_limit", keys, args, lambda r: Limit(*r), safe=True)
 
     @operation
@@ -231,10 +231,7 @@ class Swarms(Room[Mode]):
             interrupted, expired = [tuple(id.decode() for id in ids) for ids in reply]
             return Swept(interrupted, expired)
 
-        return Op("swarm_sweep", self._keys(*_INDEXES), (_whole(most, "most", 1, 10_000),), read, safe=True)
-
-    def _keys(self, *parts: str) -> tuple[str, ...]:
-        return tuple(self.keys.registry(part) for part in parts)
+        return Op("swarm_sweep", self._registry(*_INDEXES), (_whole(most, "most", 1, 10_000),), read, safe=True)
 
 
 Listing = list[Swarm]

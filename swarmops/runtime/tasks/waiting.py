@@ -10,11 +10,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from swarmops.runtime import scripts
 from swarmops.runtime.errors import Full, Late, NotFound, SwarmError, Unavailable
 from swarmops.runtime.ids import name, new_id, number
 from swarmops.runtime.op import Op
-from swarmops.runtime.tasks.records import value_of
+from swarmops.runtime.tasks.packing import queue_keys, value_of
 
 if TYPE_CHECKING:
     from swarmops.runtime.tasks.room import Tasks
@@ -26,19 +25,15 @@ class _Asking:
     def __init__(self, tasks: Tasks[Any]):
         self.keys, self.runtime = tasks.keys, tasks.runtime
 
-    def _keys(self, queue: str, script: str) -> tuple[str, ...]:
-        name(queue, "queue")
-        return tuple(self.keys.queue(queue, part) for part in scripts.load(script).keys)
-
     def _ask(self, queue: str, client: str, *ids: str) -> Op[list[int]]:
-        return Op("wait", self._keys(queue, "wait"), (client,), list, True, items=tuple((i,) for i in ids))
+        return Op("wait", queue_keys(self.keys, queue, "wait"), (client,), list, True, items=tuple((i,) for i in ids))
 
     def _pop(self, queue: str, client: str, seconds: float) -> Op[Any]:
         key = self.keys.queue(queue, "reply", client)
         return Op("", (key,), ("BLPOP", key, seconds), safe=True, block=seconds)
 
     def _forget(self, queue: str, client: str, id: str) -> Op[Any]:
-        return Op("unwait", self._keys(queue, "unwait"), (id, client), safe=True)
+        return Op("unwait", queue_keys(self.keys, queue, "unwait"), (id, client), safe=True)
 
 
 def _check(id: str, answer: Any) -> None:

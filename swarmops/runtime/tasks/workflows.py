@@ -18,8 +18,8 @@ from swarmops.runtime.errors import Invalid, Late
 from swarmops.runtime.flow import is_async
 from swarmops.runtime.ids import name, new_id, number
 from swarmops.runtime.op import Mode, Op, Room, operation
-from swarmops.runtime.tasks.records import Submitted, TaskSpec, packed
-from swarmops.runtime.tasks.room import queue_keys
+from swarmops.runtime.tasks.packing import packed, queue_keys
+from swarmops.runtime.tasks.records import Submitted, TaskSpec
 from swarmops.runtime.tasks.steps import Step, checked, task_id
 
 __all__ = ["Step", "StepState", "Summary", "Workflow", "Workflows"]
