@@ -25,6 +25,7 @@ from swarmops.delivery import local
 from swarmops.model import local as model
 from swarmops.model.faults import Faults
 from swarmops.model.project import Project
+from swarmops.runtime import environment
 from swarmops.runtime.client.embedded import find
 from swarmops.target.supervisor import Supervisor
 
@@ -81,6 +82,8 @@ class Demo:
 
     def __init__(self, folder: Path):
         self.folder, self.told = folder, False
+        for variable in (*environment.URLS, *environment.ENVIRONMENT):  # these name or change another Redis than ours
+            os.environ.pop(variable, None)
         os.environ["SWARMOPS_STATE"] = str(folder)
         os.environ["SWARMOPS_SECRETS"] = str(folder / "secrets.yaml")
         self.inventory = folder / "local"

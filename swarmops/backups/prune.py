@@ -16,16 +16,16 @@ from swarmops.backups.verify import verify
 
 @dataclass(frozen=True)
 class Policy:
-    """What stays. Zero means that this rule keeps nothing; without any rule everything stays."""
+    """What stays. Zero is a rule that keeps nothing, None is no rule; without any rule everything stays."""
 
-    last: int = 0  # this many newest sets
-    days: int = 0  # every set younger than this
-    daily: int = 0  # the newest set of each of this many days that have one
-    weekly: int = 0
-    monthly: int = 0
+    last: int | None = None  # this many newest sets
+    days: int | None = None  # every set younger than this
+    daily: int | None = None  # the newest set of each of this many days that have one
+    weekly: int | None = None
+    monthly: int | None = None
 
     def __bool__(self) -> bool:
-        return any((self.last, self.days, self.daily, self.weekly, self.monthly))
+        return any(rule is not None for rule in (self.last, self.days, self.daily, self.weekly, self.monthly))
 
 
 @dataclass
@@ -50,13 +50,13 @@ def decide(found: Iterable[Set], policy: Policy, now: datetime) -> list[Decision
         if d.set.manifest is None:
             d.keep = True
             d.reasons.append(d.set.problem)
-    for d in whole[: policy.last]:
+    for d in whole[: policy.last or 0]:
         _keep(d, f"one of the last {policy.last}")
     for d in decisions:
         if policy.days and d.set.time > now - timedelta(days=policy.days):
             _keep(d, f"younger than {policy.days} days")
     for name, format_ in PERIODS.items():
-        _periods(whole, name, format_, getattr(policy, name))
+        _periods(whole, name, format_, getattr(policy, name) or 0)
     _guard(decisions)
     return decisions
 

@@ -1,7 +1,7 @@
 """Restore: from a set into a folder here, or onto a host. Everything is verified before anything is touched.
 
-Refused before a host is changed: a damaged set (case 69), a set of another deployment or machine without
-`force` (70), a target that holds data without `replace` (71).
+Refused before a host is changed: a damaged set (case 69), one that lacks something of the host, unless a backup is
+named, a set of another deployment or machine without `force` (70), a target that holds data without `replace` (71).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,35 +32,55 @@ class Options:
     replace: bool = False
 
 
-def backups_of(one: Set, host: str, only: str | None = None) -> dict[str, dict]:
-    """The backups of `host` that can be restored, by id. Raises `BackupError` when there is none."""
+def backups_of(one: Set, host: str, only: Collection[str] = ()) -> dict[str, dict]:
+    """What is to be restored of `host`, by id: the backups that are named, or else all. Raises `BackupError` when one
+    of these was not collected: whoever restores a host believes afterwards that all of it is back."""
     if one.manifest is None:
         raise BackupError(f"{one.name}: {one.problem}")
     if host not in one.manifest["hosts"]:
         known = ", ".join(sorted(one.manifest["hosts"])) or "no host"
         raise BackupError(f"{one.name} has nothing of {host} (it has {known})")
     record = one.manifest["hosts"][host]
-    found = {i: b for i, b in record["backups"].items() if b["ok"] and b["files"] and only in (None, i)}
+    good = {i: b for i, b in record["backups"].items() if b["ok"] and b["files"]}
+    if unknown := [i for i in only if i not in record["backups"]]:
+        known = ", ".join(record["backups"]) or "none"
+        raise BackupError(f"{one.name} has no backup '{unknown[0]}' of {host} (it has {known})")
+    missing = {i: b["reason"] for i, b in record["backups"].items() if not b["ok"] and (not only or i in only)}
+    if not missing and not only and not record["complete"]:
+        missing = {"": record["reason"] or "the host did not come to its end"}
+    if missing:
+        raise BackupError(_refusal(one, host, missing, list(good)))
+    found = {i: b for i, b in good.items() if not only or i in only}
     if not found:
-        reason = record["reason"] or f"nothing of that was collected ({', '.join(record['backups'])})"
-        raise BackupError(f"{one.name} has no whole backup of {host}: {reason}")
+        raise BackupError(f"{one.name} has no files of {host} to restore")
     return found
 
 
+def _refusal(one: Set, host: str, missing: Mapping[str, str], good: list[str]) -> str:
+    """A line for each backup that is not there, and what can be done."""
+    lines = [
+        f"refused  {f'{host} {i}'.strip()}: was not collected: {' '.join(why.split())}" for i, why in missing.items()
+    ]
+    rest = f" ({' '.join(f'--backup {i!r}' for i in good)} restores what is there)" if good else ""
+    return "\n".join([*lines, f"{one.name} does not hold all of {host}, nothing was touched{rest}"])
+
+
 def proven(one: Set, host: str, keys: list[Any] | None) -> Report:
-    """Verify what concerns `host`. Raises `BackupError` when anything is wrong; what could not be run is in
+    """Verify what is there of `host`. Raises `BackupError` when anything is wrong; what could not be run is in
     the report."""
     if one.manifest and one.manifest["recipients"] and not keys:
         raise BackupError(f"{one.name} is encrypted: --identity FILE opens it")
     report = verify(one, keys=keys, hosts={host})
-    wrong = [f for f in report.bad if f.what != "collected"]
-    if wrong:
+    report.findings = [f for f in report.findings if f.what != "collected"]  # of backups that nobody asked for
+    if wrong := report.bad:
         where = f"{wrong[0].host}: {wrong[0].backup}: " if wrong[0].backup else ""
         raise BackupError(f"{one.name} is damaged, nothing was touched: {where}{wrong[0].detail}")
     return report
 
 
-def to_folder(one: Set, host: str, folder: Path, *, keys: list[Any] | None = None, only: str | None = None) -> Report:
+def to_folder(
+    one: Set, host: str, folder: Path, *, keys: list[Any] | None = None, only: Collection[str] = ()
+) -> Report:
     """Write the plain files of `host` to `folder`/`<backup>`/, which must be new or empty, and boot a scratch
     Redis on each dump there. Raises `BackupError`."""
     chosen = backups_of(one, host, only)
@@ -141,7 +161,7 @@ class Restore:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def prepare(self, keys: list[Any] | None, options: Options, only: str | None = None) -> Report:
+    def prepare(self, keys: list[Any] | None, options: Options, only: Collection[str] = ()) -> Report:
         """Verify, and open what is going to travel. Raises `BackupError` with the reason to refuse."""
         chosen = backups_of(self.one, self.host, only)
         assert self.one.manifest is not None
@@ -161,6 +181,11 @@ class Restore:
         self._send = [self._item(i, b, folder, inside, keys) for i, b in chosen.items()]
         self._keys = {i: b["facts"].get("keys") for i, b in chosen.items()}
         return report
+
+    def since(self) -> list[str]:
+        """What the roles declare now and the set knows nothing of."""
+        assert self.one.manifest is not None
+        return sorted(set(self.items) - set(self.one.manifest["hosts"][self.host]["backups"]))
 
     def _item(self, id_: str, backup: dict, folder: Folder, inside: dict, keys: list[Any] | None) -> dict[str, Any]:
         files = []

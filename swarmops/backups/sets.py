@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,9 +79,12 @@ def _folders(path: Path) -> list[Path]:
         raise why(e, path) from None
 
 
-def choose(to: Path, name: str, tier: str | None = None) -> Set:
-    """The set that the user means: `lan/20260101T030000Z`, the timestamp, `latest`, or a path. Raises
-    `InputError`."""
+def choose(to: Path, name: str, tier: str | None = None, host: str = "", backups: Collection[str] = ()) -> Set:
+    """The set that the user means: `lan/20260101T030000Z`, the timestamp, `latest`, or a path.
+
+    With a host, `latest` is the newest in which it, or what is named of its backups, is whole; where there is none, the
+    newest that has something of it. Raises `InputError`.
+    """
     given = Path(name)
     if given.is_dir() and STAMP.fullmatch(given.absolute().name):
         return load(given.absolute())
@@ -90,7 +93,7 @@ def choose(to: Path, name: str, tier: str | None = None) -> Set:
     if name == "latest":
         if not whole:
             raise InputError.one(f"there is no backup under {to}", hint="swarmops collect-backups makes one")
-        return max(whole, key=lambda s: s.time)
+        return max(reversed(whole), key=lambda s: (_worth(s, host, backups), s.time))  # of one second the last
     meant = [s for s in known if name in (s.name, s.path.name)]
     if len(meant) == 1:
         return meant[0]
@@ -98,6 +101,15 @@ def choose(to: Path, name: str, tier: str | None = None) -> Set:
         raise InputError.one(f"'{name}' is in {len(meant)} tiers", hint=", ".join(s.name for s in meant))
     hint = closest(name, [s.name for s in whole]) or "swarmops backups list"
     raise InputError.one(f"there is no backup '{name}' under {to}", hint=hint)
+
+
+def _worth(one: Set, host: str, backups: Collection[str]) -> int:
+    """2: what is wanted of this host is whole in it, 1: it has something of the host, 0: nothing."""
+    record = one.manifest["hosts"].get(host) if one.manifest else None
+    if not record:
+        return 0
+    there = [record["backups"].get(i, {}).get("ok", False) for i in backups] or [record["complete"]]
+    return 2 if all(there) else 1
 
 
 @contextlib.contextmanager

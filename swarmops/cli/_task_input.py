@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarmops.runtime.tasks.records import TaskSpec
 
-SHOWN = 20  # faults named
 NEEDS_LIST = "is not a list of names"
 FIELDS = ("args", "id", "priority", "needs", "delay", "expires", "timeout", "retries", "backoff", "meta")
 
@@ -55,7 +54,8 @@ def comma_names(said: str | None, option: str) -> tuple[str, ...]:
 
 
 def specs_of(file: str) -> list[TaskSpec]:
-    """Tasks of a file of JSON lines (`-`: stdin), each as it may be posted. Raises Invalid with all faults."""
+    """Tasks of a file of JSON lines (`-`: stdin), each as it may be posted. Raises InputError with all faults."""
+    from swarmops.model.faults import Faults, Mark
     from swarmops.runtime.errors import Invalid
 
     try:
@@ -63,37 +63,34 @@ def specs_of(file: str) -> list[TaskSpec]:
     except OSError as e:
         raise Invalid(file, e.strerror or str(e)) from None
     found: list[TaskSpec] = []
-    faults: list[str] = []
+    faults = Faults()
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                found.append(_spec(line, f"line {number}"))
+                found.append(_spec(line))
             except Invalid as e:
-                faults.append(str(e))
-    if faults:
-        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
-        raise Invalid(file, "; ".join(faults[:SHOWN] + more) + ". Nothing was sent")
+                faults.add(Mark("<stdin>" if file == "-" else file, number), "", str(e))
+    faults.stop_if_any()
     return found
 
 
-def _spec(line: bytes, path: str) -> TaskSpec:
+def _spec(line: bytes) -> TaskSpec:
+    """Raises Invalid."""
     from swarmops.runtime import wire
     from swarmops.runtime.errors import Invalid
-    from swarmops.runtime.tasks.records import TaskSpec, packed
+    from swarmops.runtime.tasks.packing import packed
+    from swarmops.runtime.tasks.records import TaskSpec
 
-    entry = wire.loads(line, path, 2 << 20)
+    entry = wire.loads(line, "", 2 << 20)
     if not isinstance(entry, dict):
-        raise Invalid(path, "is not an object")
+        raise Invalid("", "is not an object")
     kind = entry.pop("type", None) or entry.pop("kind", None)
     if unknown := [k for k in entry if k not in FIELDS]:
-        raise Invalid(path, f"has an unknown field {unknown[0][:60]!r}")
+        raise Invalid("", f"has an unknown field {unknown[0][:60]!r}")
     if "needs" in entry:
         if not isinstance(entry["needs"], list) or not all(isinstance(n, str) for n in entry["needs"]):
-            raise Invalid(f"{path}: needs", NEEDS_LIST)
+            raise Invalid("needs", NEEDS_LIST)
         entry["needs"] = tuple(entry["needs"])
     spec = TaskSpec(kind, **entry)
-    try:
-        packed(spec)
-    except Invalid as e:
-        raise Invalid(path, str(e)) from None
+    packed(spec)  # raises what is wrong with it
     return spec

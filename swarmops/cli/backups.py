@@ -34,22 +34,24 @@ def command() -> None:
 
 @command.command("list")
 @where_options
-@click.option("--all", "everything", is_flag=True, help="Partial and damaged sets, too.")
+@click.option("--all", "everything", is_flag=True, help="Also what is no backup: no manifest, or a damaged one.")
 @json_option
 def list_(inventory: str | None, root: str | None, home: str | None, everything: bool, as_json: bool) -> int:
-    """List the sets, oldest first: when, how large, which hosts."""
+    """List the sets, oldest first: when, how large, which hosts.
+
+    In a set that is `incomplete` some hosts or backups failed; the rest is good.
+    """
     from swarmops.cli._output import echo, emit_json, plain
 
-    found = [s for s in _sets(inventory, root, home) if everything or s.manifest]
+    rows = [_row(s) for s in _sets(inventory, root, home) if everything or s.manifest]
     if as_json:
-        emit_json([_row(s) for s in found])
+        emit_json(rows)
         return 0
-    for one in found:
-        row = _row(one)
+    for row in rows:
         state = "complete" if row["complete"] else row["problem"] or "incomplete"
         hosts = " ".join(n if ok else f"{n}(failed)" for n, ok in row["hosts"].items())
         key = "encrypted  " if row["encrypted"] else ""
-        echo(plain(f"{one.name}  {state:<10}  {row['bytes']:>12} bytes  {key}{hosts}".rstrip()))
+        echo(plain(f"{row['set']}  {state:<10}  {row['bytes']:>12} bytes  {key}{hosts}".rstrip()))
     return 0
 
 
@@ -154,7 +156,7 @@ def _show(report: Report, as_json: bool) -> None:
 @click.option("--host", required=True, help="The host whose backup it is.")
 @click.option("--onto", metavar="HOST", help="Restore to another host (needs --force).")
 @click.option("--to-dir", metavar="DIR", help="Write plain files here and boot a scratch Redis; no host is touched.")
-@click.option("--backup", "only", metavar="ID", help="Only this backup, such as 'redis/redis dump'.")
+@click.option("--backup", "only", metavar="ID", multiple=True, help="Only this, as 'redis/redis dump' (repeatable).")
 @click.option("--identity", metavar="FILE", help="Secret key, for an encrypted set.")
 @click.option("-C", "--check", is_flag=True, help="Say what would be done.")
 @click.option("--force", is_flag=True, help="Also a backup of another machine or deployment.")
@@ -168,7 +170,7 @@ def restore(
     host: str,
     onto: str | None,
     to_dir: str | None,
-    only: str | None,
+    only: tuple[str, ...],
     identity: str | None,
     check: bool,
     force: bool,
@@ -177,7 +179,8 @@ def restore(
 ) -> int:
     """Put the backup of a host back, verified first.
 
-    Without --yes what would be done is shown first, and done after your word.
+    SET `latest` is the newest in which HOST is whole. Without --yes what would be
+    done is shown first, and done after your word.
     """
     from swarmops.backups import sets
     from swarmops.backups.landing import BackupError
@@ -185,7 +188,9 @@ def restore(
     from swarmops.cli._output import plain, progress
 
     folder, tier = _place(inventory, root, home)
-    one, keys = sets.choose(folder, set_, tier), _keys(identity)
+    one, keys = sets.choose(folder, set_, tier, host, only), _keys(identity)
+    if set_ == "latest" and one.path != (newest := sets.choose(folder, set_, tier)).path:
+        progress(plain(f"latest is {one.name}: {newest.name} is newer, but lacks something of {host}"), "yellow")
     try:
         if to_dir:
             target = Path(to_dir).expanduser().absolute()
@@ -201,7 +206,7 @@ def restore(
 
 
 def _onto_host(
-    project: Project, one: Set, host: str, target: str, keys: Any, options: Any, only: str | None, yes: bool
+    project: Project, one: Set, host: str, target: str, keys: Any, options: Any, only: tuple[str, ...], yes: bool
 ) -> int:
     import sys
     from dataclasses import replace as with_
@@ -214,11 +219,12 @@ def _onto_host(
     ask = not (yes or options.check)
     if ask and not sys.stdin.isatty():
         raise InputError.one("there is no terminal to ask on", hint="--yes restores, --check only looks")
-    items = declared(project, target).get(target, [])
-    with Restore(one, host, target, items, project.name) as work:
+    with Restore(one, host, target, declared(project, target).get(target, []), project.name) as work:
         report = work.prepare(keys, options, only)
         for finding in report.not_run:
             progress(f"not run: {finding.what}: {finding.detail}", "yellow")
+        for id_ in work.since() if not only else ():
+            progress(f"not in this set, declared later: {target} {id_}", "yellow")
 
         def run(envelopes: dict, contents: dict) -> Any:
             return fleet_run(project, [target], envelopes, contents=contents)
@@ -240,28 +246,28 @@ def _say(results: list[dict], target: str) -> None:
     for r in results:
         facts = r.get("facts") or {}
         told = ", ".join(f"{k} {v}" for k, v in facts.items() if v not in ("", [], None))
-        colour = "green" if r["ok"] else "red"
-        echo(plain(f"{r['status']:<8}  {target} {r['id']}: {r.get('reason') or told}"), colour)
+        text = f"{r['status']:<8}  {target} {r['id']}: {r.get('reason') or told}"
+        echo(plain(text), "green" if r["ok"] else "red")
 
 
 @command.command()
 @where_options
-@click.option("--keep", type=click.IntRange(0), default=0, metavar="N", help="The N newest sets.")
-@click.option("--keep-days", type=click.IntRange(0), default=0, metavar="N", help="All younger than N days.")
-@click.option("--keep-daily", type=click.IntRange(0), default=0, metavar="N", help="The newest of N days.")
-@click.option("--keep-weekly", type=click.IntRange(0), default=0, metavar="N", help="The newest of N weeks.")
-@click.option("--keep-monthly", type=click.IntRange(0), default=0, metavar="N", help="The newest of N months.")
+@click.option("--keep", type=click.IntRange(0), metavar="N", help="The N newest (0: only the last good ones).")
+@click.option("--keep-days", type=click.IntRange(0), metavar="N", help="All younger than N days.")
+@click.option("--keep-daily", type=click.IntRange(0), metavar="N", help="The newest of N days.")
+@click.option("--keep-weekly", type=click.IntRange(0), metavar="N", help="The newest of N weeks.")
+@click.option("--keep-monthly", type=click.IntRange(0), metavar="N", help="The newest of N months.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing, say what would go and what stays.")
 @json_option
 def prune(
     inventory: str | None,
     root: str | None,
     home: str | None,
-    keep: int,
-    keep_days: int,
-    keep_daily: int,
-    keep_weekly: int,
-    keep_monthly: int,
+    keep: int | None,
+    keep_days: int | None,
+    keep_daily: int | None,
+    keep_weekly: int | None,
+    keep_monthly: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -285,10 +291,10 @@ def prune(
     except BackupError as e:
         progress(plain(str(e)), "red")
         return 1
-    gone = "would remove" if dry_run else "removed"
     if as_json:
         emit_json([{"set": d.set.name, "keep": d.keep, "reasons": d.reasons} for d in decisions])
         return 0
+    gone = "would remove" if dry_run else "removed"
     for d in decisions:
         echo(plain(f"{'keep' if d.keep else gone:<12}  {d.set.name}  {', '.join(d.reasons)}".rstrip()))
     return 0

@@ -12,7 +12,8 @@ import click
 def command(tasks: int, url: str | None, as_json: bool) -> int:
     """Start a Redis, swarms, coordinators and workers; kill a worker and the leader; end with 0 lost.
 
-    Nothing is left behind. With --redis it works in a namespace of its own, which is emptied afterwards.
+    Nothing is left behind. With --redis it works in a namespace of its own, which is emptied afterwards. Its processes
+    know of this Redis only, whatever the environment names.
     """
     import tempfile
 
@@ -20,6 +21,7 @@ def command(tasks: int, url: str | None, as_json: bool) -> int:
     from swarmops.cli._runtime import open_runtime
     from swarmops.runtime.client.embedded import Embedded, find
     from swarmops.runtime.demo.clean import emptied
+    from swarmops.runtime.demo.processes import in_order
     from swarmops.runtime.demo.story import Story
     from swarmops.runtime.ids import new_id
 
@@ -29,12 +31,15 @@ def command(tasks: int, url: str | None, as_json: bool) -> int:
         tell(plain(line))
 
     if url:
-        with open_runtime(url, f"demo-{new_id()}", patience=10) as rt, emptied(rt):
-            found = Story(rt, said, tasks).run()
+        with in_order(), open_runtime(url, f"demo-{new_id()}", patience=10) as rt:
+            rt.connect()
+            with emptied(rt):
+                found = Story(rt, said, tasks).run()
     else:
         program = find()
         said(f"redis {program.version}, {program.path}" + (f" ({program.note})" if program.note else ""))
-        with tempfile.TemporaryDirectory(prefix="swarmops-") as folder, Embedded(f"{folder}/r", program) as server:
+        temporary = tempfile.TemporaryDirectory(prefix="swarmops-")
+        with in_order(), temporary as folder, Embedded(f"{folder}/r", program) as server:
             from swarmops.runtime import Runtime
 
             with Runtime(server.settings) as rt:

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swarmops.cli._runtime import print_result, runtime_options, table
+from swarmops.cli._runtime import print_result, print_submitted, runtime_options, table
 from swarmops.cli._task_work import QUEUE
 
 if TYPE_CHECKING:
+    from swarmops.model.faults import Faults, Mark
+    from swarmops.model.yaml import Map, Seq
     from swarmops.runtime import Runtime
+    from swarmops.runtime.tasks.steps import StepFault
     from swarmops.runtime.tasks.workflows import Workflow
+
+FIELDS = ("workflow", "queue", "steps")
 
 
 @click.group()
@@ -30,41 +35,67 @@ def submit(file: str, id: str | None, queue: str | None, seconds: float | None, 
 
     Prints the workflow's id. With --wait, ends with 0 when all steps are done, else with 1.
     """
-    from swarmops.cli._output import progress
-
     name, steps, found = _read(file)
     where = queue or found or "default"
     done = rt.workflows.submit(name, steps, id=id, queue=where)
     if seconds is not None:
         return _end(rt.workflows.wait(done.id, seconds, where), as_json)
-    watch = f"swarmops workflow wait {done.id}" + (f" --queue {where}" if where != "default" else "")
-    body = {"schema": "swarmops.submitted/1", "id": done.id, "new": done.new, "queue": where, "watch": watch}
-    print_result(body, as_json, lambda: done.id)
-    if not as_json:
-        known = "accepted" if done.new else "known already, left as it is"
-        progress(f"{known}: {len(steps)} steps; watch it: {watch}", "grey")
+    print_submitted("workflow", done, where, f": {len(steps)} steps", as_json)
     return 0
 
 
 def _read(file: str) -> tuple[str, list[Any], str | None]:
-    """The workflow's name, steps and queue. Raises InputError, or Invalid with the field."""
+    """The workflow's name, steps and queue. Raises InputError with every fault of the file and its place."""
     from pathlib import Path
 
-    from swarmops.model.faults import Faults
-    from swarmops.model.yaml import load, plain
-    from swarmops.runtime.errors import Invalid
+    from swarmops.model.faults import Faults, InputError, Mark, closest
+    from swarmops.model.yaml import Map, Seq, load, plain
+    from swarmops.runtime.tasks.steps import examined
 
     faults = Faults()
-    found = plain(load(Path(file), faults))
-    faults.stop_if_any()
-    if not isinstance(found, dict):
-        raise Invalid(file, "is not a mapping with workflow and steps")
-    if unknown := [k for k in found if k not in ("workflow", "queue", "steps")]:
-        raise Invalid(file, f"has an unknown field {str(unknown[0])[:60]!r} (known: workflow, queue, steps)")
+    found = load(Path(file), faults)
+    if not isinstance(found, Map):
+        faults.stop_if_any()
+        raise InputError.one("is not a mapping with workflow and steps", mark=Mark(file))
+    for key in found:
+        if key not in FIELDS:
+            faults.add(found.key_mark(key), "", f"has an unknown field {str(key)[:60]!r}", closest(str(key), FIELDS))
+    title, queue = found.get("workflow") or Path(file).stem.lower(), found.get("queue")
+    _named(found, {"workflow": title, "queue": queue or "default"}, faults)
     steps = found.get("steps")
-    if not isinstance(steps, list):
-        raise Invalid(file, "steps is not a list")
-    return found.get("workflow") or Path(file).stem.lower(), steps, found.get("queue")
+    if not isinstance(steps, Seq):
+        faults.add(found.value_mark("steps"), "", "steps is not a list")
+        raise InputError(faults)
+    for fault in examined(plain(steps))[1]:
+        faults.add(_place(found, steps, fault), fault.path, fault.sentence, fault.hint)
+    faults.stop_if_any()
+    return plain(title), plain(steps), queue
+
+
+def _named(found: Map, names: dict[str, Any], faults: Faults) -> None:
+    from swarmops.runtime.errors import Invalid
+    from swarmops.runtime.ids import name
+
+    for field, value in names.items():
+        try:
+            name(value, field)
+        except Invalid as e:
+            faults.add(found.value_mark(field), field, str(e).removeprefix(f"{field}: "))
+
+
+def _place(found: Map, steps: Seq, fault: StepFault) -> Mark:
+    """Where in the file it is: the item, the field, the step, the steps."""
+    from swarmops.model.yaml import Map, Seq
+
+    if fault.step is None:
+        return found.key_mark("steps")
+    step = steps[fault.step]
+    if not isinstance(step, Map) or fault.field not in step:
+        return steps.value_mark(fault.step)
+    value = step[fault.field]
+    if fault.item is not None and isinstance(value, Seq):
+        return value.value_mark(fault.item)
+    return step.key_mark(fault.field)
 
 
 @command.command()

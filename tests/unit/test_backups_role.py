@@ -11,6 +11,7 @@ import pytest
 from swarmops.model.faults import Faults
 from swarmops.model.project import Project
 from swarmops.planning.plan import make_plans
+from tests.conftest import lacking
 
 DISTRIBUTED = """
 version: 1
@@ -42,7 +43,7 @@ def test_unit_and_timer(units: dict[str, str], tmp_path: Path) -> None:
     service = units["swarmops-backups.service"]
     assert "collect-backups lan --project /srv/swarmops --to /var/backups/swarmops" in service
     if not shutil.which("systemd-analyze"):
-        pytest.skip("systemd-analyze is not installed")
+        lacking("systemd-analyze is not installed (apt install systemd)")
     for name, text in units.items():
         here = text.replace("/usr/local/bin/swarmops", "/bin/true")  # it is not installed where the tests run
         (tmp_path / name).write_text(here)

@@ -6,6 +6,7 @@ again, and what the late consumer says is refused by the number of the attempt. 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from swarmops.runtime.op import Arg, Mode, Op, Room, operation
 
 LEASE = 60.0
 SOURCES = 1000
+_CONTEXT = re.compile(r"ctx:[0-9a-f]{64}")
 NAP = 10.0  # seconds that one BLPOP or BLMOVE waits at most
 
 
@@ -62,6 +64,17 @@ def split(id: object, path: str = "id") -> tuple[str, str]:
     return name(shard, path), name(own, path)
 
 
+def _source(value: object, path: str) -> str:
+    """`value`, if it is the id of a finding or the reference of a context. Raises Invalid."""
+    if isinstance(value, str) and _CONTEXT.fullmatch(value):
+        return value
+    try:
+        return ".".join(split(value))
+    except Invalid:
+        text = "is neither the id of a finding (<shard>.<own id>) nor a reference to a context (ctx:...)"
+        raise Invalid(path, f"{str(value)[:80]!r} {text}") from None
+
+
 class Syntheses(Room[Mode]):
     """Ask for one, claim, answer, wait."""
 
@@ -76,7 +89,8 @@ class Syntheses(Room[Mode]):
         by: str = "unknown",
         id: str | None = None,
     ) -> Op[str]:
-        """Somebody is to answer; the id. Sources of this shard must be there.
+        """Somebody is to answer; the id. Sources are ids of findings, those of this shard must be there, and references
+        to contexts.
 
         Raises NotFound (shard or source), Full (1,000 wait), Invalid.
         """
@@ -177,7 +191,7 @@ class Syntheses(Room[Mode]):
         parts = ("meta", "finding", "open", "done", "events")
         if isinstance(sources, str) or len(sources) > SOURCES:
             raise Invalid("sources", f"is not a list of at most {SOURCES} ids")
-        asked = [label(s, f"sources[{i}]") for i, s in enumerate(sources)]
+        asked = [_source(s, f"sources[{i}]") for i, s in enumerate(sources)]
         here: tuple[str, ...] = tuple(s.partition(".")[2] for s in asked if s.startswith(f"{shard}."))
         body = wire.dumps({"sources": asked, "instructions": instructions}, "instructions")
         args: tuple[Arg, ...] = (

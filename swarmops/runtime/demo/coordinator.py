@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 
-from swarmops.runtime import Runtime
+from swarmops.runtime import Runtime, Settings
 from swarmops.runtime.coordinator.duties import Pace
 from swarmops.runtime.coordinator.loop import Coordinator
 
@@ -15,7 +15,7 @@ def main() -> None:
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     pace = Pace(distribute=0.2)
-    with Runtime() as rt, Coordinator(rt, sys.argv[1], pace, float(sys.argv[2])):
+    with Runtime(Settings.find()) as rt, Coordinator(rt, sys.argv[1], pace, float(sys.argv[2])):
         over.wait()
 
 

@@ -11,9 +11,9 @@ handlers = Handlers()
 
 
 @handlers.task("square")
-def square(n: int) -> int:
+def square(n: int, seconds: float = 0.01) -> int:
     """Some milliseconds of work."""
-    threading.Event().wait(0.01)
+    threading.Event().wait(seconds)
     return n * n
 
 

@@ -6,18 +6,15 @@ from Redis afterwards. A chapter that does not find what it should raises Broken
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from swarmops.runtime.client.sync import Runtime
-from swarmops.runtime.errors import Stale, SwarmError
+from swarmops.runtime.demo.processes import Broken, Processes
+from swarmops.runtime.errors import Stale
 from swarmops.runtime.op import command
 from swarmops.runtime.registry.leader import Leadership
 from swarmops.runtime.tasks import TaskSpec
@@ -27,11 +24,10 @@ T = TypeVar("T")
 LEASE = 1.0  # seconds: short, so that a death is seen soon
 SWARMS = {"alpha": ("normal", ["python"]), "beta": ("high", ["python", "gpu"]), "gamma": ("low", ["browser"])}
 STRATEGIES = ("least_loaded", "round_robin", "priority", "capability")
+COORDINATORS = ("coordinator-1", "coordinator-2")
+WORKERS = ("worker-0", "worker-1", "worker-2")
+WORK = 3.0  # seconds of work at least, so that a worker is seen with some of it in hand
 EACH = 6  # tasks given out by each strategy
-
-
-class Broken(SwarmError):
-    """The demo did not find what it should."""
 
 
 class Story:
@@ -39,14 +35,13 @@ class Story:
 
     def __init__(self, rt: Runtime, tell: Callable[[str], None], tasks: int = 300):
         self.rt, self.tell, self.tasks = rt, tell, tasks
-        self.env = {**os.environ, "SWARMOPS_REDIS_URL": _url(rt), "SWARMOPS_NAMESPACE": rt.settings.namespace}
-        self.coordinators: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes = Processes(rt.settings)
         self.lost = 0
 
     def run(self) -> dict[str, Any]:
         """All chapters; what came of it. Raises Broken, SwarmError. All processes are ended."""
         began = time.monotonic()
-        with ExitStack() as self.ending:
+        with self.processes:
             self.swarms()
             self.election()
             self.distribution()
@@ -68,10 +63,10 @@ class Story:
         self.tell(f"{len(SWARMS)} swarms are active: {', '.join(SWARMS)}")
 
     def election(self) -> None:
-        for name in ("coordinator-1", "coordinator-2"):
-            self.coordinators[name] = self._start("swarmops.runtime.demo.coordinator", name, str(LEASE))
+        for name in COORDINATORS:
+            self.processes.start(name, "swarmops.runtime.demo.coordinator", name, str(LEASE))
         won: Leadership = self._until(self.rt.leader.who, 15, "a leader")
-        self.tell(f"{won.holder} leads (term {won.term}), {self._other(won.holder)} stands by")
+        self.tell(f"{won.holder} leads (term {won.term}), {next(n for n in COORDINATORS if n != won.holder)} stands by")
 
     def distribution(self) -> None:
         for strategy in STRATEGIES:
@@ -85,14 +80,15 @@ class Story:
                 self.rt.distribution.complete(given.id, name, given.attempt, "done")
 
     def killed_worker(self) -> None:
-        workers = [self._worker(f"worker-{i}") for i in range(3)]
-        specs = [TaskSpec("square", {"n": n}, id=f"square-{n}") for n in range(self.tasks)]
+        for name in WORKERS:
+            self._worker(name)
+        each = max(0.01, WORK / self.tasks)
+        specs = [TaskSpec("square", {"n": n, "seconds": each}, id=f"square-{n}") for n in range(self.tasks)]
         began = time.monotonic()
         self.rt.tasks.submit_many(specs)
-        held = self._until(lambda: self._held("worker-0"), 15, "a worker at work")
-        workers[0].kill()
-        workers[0].wait()
-        self.tell(f"{self.tasks} tasks accepted; worker-0 killed with {held} of them in hand")
+        held, one = self._until(self._busiest, 15, "a worker at work")
+        self.processes.kill(one)
+        self.tell(f"{self.tasks} tasks accepted; {one} killed with {held} of them in hand")
         self._until(lambda: self._open() == 0, 60, "all tasks done")
         took = time.monotonic() - began
         wrong = [n for n in range(self.tasks) if self.rt.tasks.get(f"square-{n}").result != n * n]
@@ -111,9 +107,7 @@ class Story:
     def killed_leader(self) -> None:
         old = self.rt.leader.who()
         assert old
-        process = self.coordinators.pop(old.holder)
-        process.kill()
-        process.wait()
+        self.processes.kill(old.holder)
         began = time.monotonic()
         new = self._until(lambda: self._leader_after(old.term), 15, "another leader")
         self.tell(f"{old.holder} killed; {new.holder} leads after {time.monotonic() - began:.1f} s (term {new.term})")
@@ -168,9 +162,12 @@ class Story:
         places = [self.rt.distribution.get(id).swarm for id in ids]
         return places if all(places) else []
 
-    def _held(self, worker: str) -> int:
-        key = self.rt.keys.queue("default", "load")
-        return sum(int(n) for name, n in self._hash(key).items() if name.decode().startswith(worker))
+    def _busiest(self) -> tuple[int, str] | None:
+        """How many tasks the worker has in hand that has most of them, and its name."""
+        load = self._hash(self.rt.keys.queue("default", "load"))
+        held = {w: sum(int(n) for name, n in load.items() if name.decode().startswith(w)) for w in WORKERS}
+        most = max(held, key=held.__getitem__)
+        return (held[most], most) if held[most] else None
 
     def _open(self) -> int:
         depth = self.rt.tasks.depth()
@@ -188,47 +185,16 @@ class Story:
         flat = self.rt.run(command(key, "HGETALL", key, safe=True))
         return dict(zip(flat[::2], flat[1::2]))
 
-    def _other(self, name: str) -> str:
-        return next(n for n in self.coordinators if n != name)
+    def _worker(self, name: str) -> None:
+        handlers = ("--handlers", "swarmops.runtime.demo.jobs:handlers")
+        self.processes.start(name, "swarmops", "worker", *handlers, "--name", name, "--lease", str(LEASE))
 
     def _until(self, look: Callable[[], T], within: float, what: str) -> Any:
-        """What `look` gives as soon as it is something. Raises Broken."""
+        """What `look` gives as soon as it is something. Raises Broken, at once when a process has ended."""
         end, pause = time.monotonic() + within, threading.Event()
         while not (found := look()):
+            self.processes.look()
             if time.monotonic() > end:
                 raise Broken(f"waited {within:g} s in vain for {what}")
             pause.wait(0.02)
         return found
-
-    # -- processes
-
-    def _worker(self, name: str) -> subprocess.Popen[bytes]:
-        return self._start(
-            "swarmops", "worker", "--handlers", "swarmops.runtime.demo.jobs:handlers", "--name", name,
-            "--lease", str(LEASE),
-        )  # fmt: skip
-
-    def _start(self, module: str, *args: str) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", module, *args]
-        null = subprocess.DEVNULL
-        process = subprocess.Popen(argv, env=self.env, stdin=null, stdout=null, stderr=null, start_new_session=True)
-        self.ending.callback(_end, process)
-        return process
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _url(rt: Runtime) -> str:
-    """For our own processes, in their environment. The password of a given Redis goes there too, never into argv."""
-    s = rt.settings
-    if s.unix_socket:
-        return f"unix://{s.unix_socket}"
-    return os.environ.get("SWARMOPS_REDIS_URL") or f"redis://{s.host}:{s.port}/{s.db}"
