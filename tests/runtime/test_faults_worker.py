@@ -113,7 +113,7 @@ def test_a_task_that_kills_its_workers_is_given_up_and_delays_nobody(rt: Runtime
 
 @pytest.mark.parametrize("fault", ["kill -9", "SIGSTOP"])
 def test_redis_goes_away_under_load(own_server: Callable[..., Server], fault: str) -> None:
-    """F8: about 200 submits a second; away for 2.5 s."""
+    """F8: about 200 submits a second; away for 5 s."""
     server = own_server()
     accepted: list[str] = []
     over = threading.Event()
@@ -130,7 +130,7 @@ def test_redis_goes_away_under_load(own_server: Callable[..., Server], fault: st
         submitting.start()
         until(lambda: len(accepted) > 100)
         server.kill() if fault == "kill -9" else server.stop()
-        time.sleep(2.5)
+        time.sleep(5)
         if fault == "kill -9":
             server.start()
         else:
