@@ -13,7 +13,7 @@ demo-lab:
 
 test: lint
 	@scripts/setup.sh test
-	.venv/bin/pytest -n 2 --dist loadfile -m "not infra"
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not infra"
 	.venv/bin/pytest -m infra -rs
 
 lint:
@@ -24,7 +24,7 @@ lint:
 
 unit:
 	@scripts/setup.sh test
-	.venv/bin/pytest -n 2 --dist loadfile -m "not infra"
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not infra"
 
 infra:
 	@scripts/setup.sh test

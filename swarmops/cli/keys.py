@@ -22,7 +22,12 @@ def _accesses(project: Project, limit: str | None) -> list[Access]:
     from swarmops.delivery.access import access_to
 
     ways = [access_to(h, project.store) for h in project.inventory.select(limit)]
-    return [way for way in ways if not way.local]  # nothing to log in to
+    remote = [way for way in ways if not way.local]
+    if not remote:
+        from swarmops.cli._output import progress
+
+        progress(f"nothing to do: no host {'of ' + limit if limit else 'of this tier'} is reached over SSH")
+    return remote
 
 
 @command.command()
@@ -71,7 +76,8 @@ def pin(tier: Any, inventory: Any, root: Any, limit: str | None, replace: bool, 
     from swarmops.model.faults import InputError
 
     project = open_project(tier, inventory, root)
-    accesses = _accesses(project, limit)
+    if not (accesses := _accesses(project, limit)):
+        return 0
     known = project.state / "known_hosts"
     seen = hostkeys.scan(accesses, known)
     _show(seen, False)
@@ -108,7 +114,8 @@ def setup(tier: Any, inventory: Any, root: Any, limit: str | None, key_path: str
     from swarmops.delivery import login_keys
 
     project = open_project(tier, inventory, root)
-    accesses = _accesses(project, limit)
+    if not (accesses := _accesses(project, limit)):
+        return 0
     key = Path(key_path).expanduser() if key_path else Path.home() / f".ssh/swarmops_{project.name}"
     known = project.state / "known_hosts"
     echo(f"{'made' if login_keys.make_key(key) else 'kept'}         {key}")

@@ -198,7 +198,8 @@ class SecretFile:
         import pyrage
 
         if self.identity is None:
-            raise self._fault("is encrypted", "name your age identity file in SWARMOPS_AGE_IDENTITY")
+            state = "is encrypted" if self.path.exists() else "is to be encrypted, to your own key at least"
+            raise self._fault(state, "name your age identity file in SWARMOPS_AGE_IDENTITY; age-keygen makes one")
         try:
             lines = self.identity.expanduser().read_text().splitlines()
         except OSError as e:

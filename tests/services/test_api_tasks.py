@@ -91,6 +91,9 @@ def test_a_batch_is_accepted_together(ask: httpx.Client) -> None:
     assert [one["id"] for one in said] == [f"n{i}" for i in range(20)] and all(one["new"] for one in said)
     assert len(ask.get("/api/tasks", params={"queue": "second"}).json()["tasks"]) == 10
     assert len(ask.get("/api/tasks", params={"limit": 3, "offset": 8}).json()["tasks"]) == 2
+    wrong = ask.get("/api/tasks", params={"limit": "abc", "status": "ready,bogus"})
+    said = wrong.text
+    assert wrong.status_code == 422 and "limit" in said and "'bogus' is none of waiting, " in said
 
 
 def test_a_full_queue_is_said_and_when_to_come_again(ask: httpx.Client, rt: Runtime) -> None:

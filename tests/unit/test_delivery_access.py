@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -145,3 +147,15 @@ def test_a_bad_ssh_config_is_told_in_one_line(config, tmp_path, text):
     with pytest.raises(InputError) as e:
         to()
     assert len(e.value.lines()) == 2
+
+
+@pytest.mark.parametrize("verb", ["setup", "pin", "scan"])
+def test_where_nothing_is_reached_over_ssh_no_key_is_made(
+    declared: Any, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    declared.hosts.write_text("all: {hosts: {here: {ansible_connection: local}}}\n")
+    declared.file.write_text("version: 1\n")
+    code, _, err = run("keys", verb)
+    assert code == 0 and "no host of this tier is reached over SSH" in err
+    assert not (tmp_path / "home").exists()

@@ -66,7 +66,7 @@ def test_init_encrypted(declared: Any, run: Any, tmp_path: Path, monkeypatch: py
     declared.file.write_text("version: 1\n")
     (tmp_path / "id").write_text(str(pyrage.x25519.Identity.generate()))
     code, _, err = run("secrets", "init", "--encrypt")
-    assert code == 2 and "SWARMOPS_AGE_IDENTITY" in err
+    assert code == 2 and "secrets.yaml.age: is to be encrypted" in err and "SWARMOPS_AGE_IDENTITY" in err
     monkeypatch.setenv("SWARMOPS_AGE_IDENTITY", str(tmp_path / "id"))
     assert run("secrets", "init", "--encrypt")[0] == 0
     assert (declared.root / "secrets.yaml.age").is_file()
