@@ -24,7 +24,7 @@ def prepare(project: Project, lab: Lab) -> None:
     """
     from swarmops.cli._output import progress
     from swarmops.delivery import release
-    from swarmops.delivery.release_lock import ReleaseError
+    from swarmops.delivery.release.parts import ReleaseError
     from swarmops.model.faults import Faults
     from swarmops.planning.plan import make_plans
 

@@ -9,7 +9,7 @@ import click
 from swarmops.cli._project import json_option, open_project, project_options
 
 if TYPE_CHECKING:
-    from swarmops.delivery.release_lock import Lock
+    from swarmops.delivery.release.lock import Lock
 
 
 @click.group()
@@ -26,7 +26,7 @@ def command() -> None:
 def show(tier: Any, inventory: Any, root: Any, as_json: bool) -> int:
     """Show what is locked for the hosts of TIER."""
     from swarmops.cli._output import echo, emit_json
-    from swarmops.delivery.release_cache import own
+    from swarmops.delivery.release.cache import own
 
     locks = _locks(open_project(tier, inventory, root))
     if as_json:
@@ -48,7 +48,7 @@ def show(tier: Any, inventory: Any, root: Any, as_json: bool) -> int:
 def update(tier: Any, inventory: Any, root: Any) -> int:
     """Choose the newest wheels that fit, for all that is locked. The next deploy brings them to the hosts."""
     from swarmops.cli._output import echo
-    from swarmops.delivery.release_lock import locked
+    from swarmops.delivery.release.lock import locked
 
     project = open_project(tier, inventory, root)
     moved = 0
@@ -64,6 +64,7 @@ def update(tier: Any, inventory: Any, root: Any) -> int:
 
 
 def _locks(project: Any) -> list[Lock]:
-    from swarmops.delivery import release, release_lock
+    from swarmops.delivery import release
+    from swarmops.delivery.release.lock import locks
 
-    return release_lock.locks(release.locks(project.state))
+    return locks(release.locks(project.state))

@@ -84,7 +84,7 @@ def targets(
 
 def _ways(t: Target, project: Project) -> list[dict[str, Any]]:
     """Checks that measure how far each Redis host is from `t`, through the mesh where there is one."""
-    from swarmops.model.network import address, mesh_address
+    from swarmops.model.addresses import address, mesh_address
 
     made = []
     for host in project.distributed.hosts_of(project.inventory).get("redis", []):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarmops.model import yaml
+from swarmops.model.addresses import address, mesh_address
 from swarmops.model.faults import Faults, InputError, Mark, closest
 from swarmops.model.schema import original, overrides, sections
 from swarmops.model.schema.section import Place, Section, Wrong, _plain
@@ -92,8 +93,6 @@ class Deployment:
 
         `via="mesh"` gives addresses inside the tunnel where a host has one. In mode local all is on loopback.
         """
-        from swarmops.model.network import address, mesh_address
-
         found: dict[str, list[str]] = {}
         hosts = self.hosts_of(inventory)
         for role, service in self.services.items():
@@ -115,8 +114,6 @@ class Deployment:
     def base(self, role: str, host: Host, port: int) -> str:
         """`scheme://where:port` of a service on a host. A certificate of the user's own is for names, so where there is
         one the first of the role's `names` stands for the address."""
-        from swarmops.model.network import address
-
         where, scheme = address(host), self.scheme(role, host)
         if scheme == "https" and self._said(role, host, "certificate", ""):
             where = str([*self._said(role, host, "names", []), where][0])

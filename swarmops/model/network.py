@@ -8,30 +8,16 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from swarmops.model import local
+from swarmops.model.addresses import address
 from swarmops.model.distributed import Deployment
 from swarmops.model.faults import Faults, Mark
-from swarmops.model.inventory import Host, Inventory
+from swarmops.model.inventory import Inventory
 from swarmops.model.schema import readers
 from swarmops.model.schema.section import Place, Wrong
 
 PUBLIC_KEY = "wireguard_public_key"
 ROUTES = "mesh_routes"
 Addresses = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def address(host: Host) -> str:
-    """What the host is reached by from the controller: `ansible_host`, else its name; loopback where it is rootless."""
-    if local.is_rootless(host):
-        return local.LOOPBACK
-    return str(host.vars.get("ansible_host") or host.name)
-
-
-def mesh_address(host: Host) -> str | None:
-    """The host's address inside the tunnel: its variable `mesh_address`, without a prefix length. None where it is
-    rootless: a tunnel needs root."""
-    value = None if local.is_rootless(host) else host.vars.get("mesh_address")
-    return str(value).split("/")[0] if value else None
 
 
 def ip_of(text: Any) -> Addresses | None:

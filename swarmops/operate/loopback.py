@@ -6,8 +6,8 @@ import shlex
 from typing import Any
 
 from swarmops.model import local
+from swarmops.model.addresses import address
 from swarmops.model.inventory import Host
-from swarmops.model.network import address
 from swarmops.model.project import Project
 
 PORTS = {"redisinsight": 8002, "vnc": 6080, "ollama": 11434}  # role -> its port where nothing else is said

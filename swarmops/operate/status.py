@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from swarmops.health.verdict import HostHealth, State, Verdict, worst
-from swarmops.model.network import address
+from swarmops.model.addresses import address
 from swarmops.model.project import Project
 from swarmops.operate import loopback
 from swarmops.operate.nodes import BY_HAND, Book, judge

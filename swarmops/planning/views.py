@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2.utils import missing
 
+from swarmops.model.addresses import address, mesh_address
 from swarmops.model.inventory import Host
-from swarmops.model.network import address, mesh_address
 from swarmops.model.schema.section import Place
 from swarmops.planning.roles import Role
 from swarmops.planning.variables import HostScope, RoleScope, View

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -118,3 +118,15 @@ def answer(e: BaseException) -> Json:
         headers["retry-after"] = "1"
     errors = [(path, sentence)] if status == 422 else ()
     return Wrong(status, sentence, path, errors=errors, headers=headers).answer()
+
+
+async def refuse(said: Json, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    """Answer with `said`, on a WebSocket before it is one."""
+    if scope["type"] == "http":
+        await said(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        head = {"type": "websocket.http.response.start", "status": said.status_code, "headers": said.raw_headers}
+        await send(head)
+        await send({"type": "websocket.http.response.body", "body": said.body})
+    else:
+        await send({"type": "websocket.close", "code": 1008})

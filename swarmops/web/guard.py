@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from swarmops.runtime.errors import Forbidden, SwarmError
-from swarmops.web.answers import Json, Wrong, answer
+from swarmops.web.answers import Wrong, answer, refuse
 from swarmops.web.limits import Hosts, Limits
 from swarmops.web.tokens import Grant, Tokens
 
@@ -117,15 +117,3 @@ def _token_in_url(query: bytes) -> bool:
         return False
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     return any(key.lower() in _IN_URL or _LIKE_ONE.fullmatch(value) for key, value in pairs)
-
-
-async def refuse(said: Json, scope: Scope, receive: Any, send: Any) -> None:
-    """Answer with `said`, on a WebSocket before it is one."""
-    if scope["type"] == "http":
-        await said(scope, receive, send)
-    elif "websocket.http.response" in scope.get("extensions", {}):
-        head = {"type": "websocket.http.response.start", "status": said.status_code, "headers": said.raw_headers}
-        await send(head)
-        await send({"type": "websocket.http.response.body", "body": said.body})
-    else:
-        await send({"type": "websocket.close", "code": 1008})

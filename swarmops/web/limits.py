@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any
 
-from swarmops.web.answers import Wrong, closing
+from swarmops.web.answers import Wrong, closing, refuse
 
 BODY = 1 << 20
 HEADERS = 16_384  # bytes of all headers
@@ -171,8 +171,6 @@ class Hosts:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] in ("http", "websocket") and (why := self._fault(scope)):
-            from swarmops.web.guard import refuse
-
             await refuse(closing(400, why), scope, receive, send)
             return
         await self.app(scope, receive, send)

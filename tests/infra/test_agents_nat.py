@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
-from swarmops.delivery import release_lock
 from swarmops.delivery.release import locks
+from swarmops.delivery.release.lock import locked
+from swarmops.delivery.release.parts import ReleaseError, Target
 from swarmops.lab import Guest
 from swarmops.model.authority import make_ca
 from swarmops.model.secrets import Store
@@ -29,7 +30,7 @@ from tests.conftest import lacking
 from tests.infra.small import Small, until
 
 ROOT = Path(__file__).parents[2]
-DEBIAN_13 = release_lock.Target("3.13", "x86_64", "glibc 2.41")
+DEBIAN_13 = Target("3.13", "x86_64", "glibc 2.41")
 CLOUD, HOME, OFFICE = "10.71.0.11", "10.72.0.12", "10.73.0.13"
 SEEN = {"home-1": "10.71.0.2", "office-1": "10.71.0.3"}  # all that the cloud ever sees of them
 URL = f"https://{CLOUD}:8002"
@@ -167,8 +168,8 @@ def pool(can_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Po
     found: Pool | None = None
     try:
         try:  # here, since the lab's network has no way out
-            release_lock.locked(locks(small.lab.files.controller), ["api"], DEBIAN_13)
-        except release_lock.ReleaseError as e:
+            locked(locks(small.lab.files.controller), ["api"], DEBIAN_13)
+        except ReleaseError as e:
             lacking(f"wheels for the hosts: {e}")
         for address in SEEN.values():
             small.lab.exec(None, ["ip", "address", "add", f"{address}/24", "dev", "lab0"], check=True)

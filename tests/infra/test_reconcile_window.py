@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from swarmops.delivery import release, release_lock
+from swarmops.delivery import release
+from swarmops.delivery.release.lock import locked
 from swarmops.lab import Guest
 from tests.infra.small import Small, until
 from tests.infra.test_release_on_hosts import DEBIAN_13, ROOT, SERVICE, UNIT, Api
@@ -71,7 +72,7 @@ def api(can_lab: None, own_name: Callable[[str], str], tmp_path_factory: pytest.
         small.file("templates/api/api.py", SERVICE)
         small.file("templates/api/api.service", unit())
         made = Api(small, code)
-        release_lock.locked(release.locks(made.state), ["api"], DEBIAN_13)
+        locked(release.locks(made.state), ["api"], DEBIAN_13)
         yield made
     finally:
         small.lab.down(now=True)

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from swarmops.delivery import records, release, release_lock
+from swarmops.delivery import records, release
+from swarmops.delivery.release.lock import locked
+from swarmops.delivery.release.parts import Target
 from swarmops.lab import Guest
 from tests.infra.small import Small
 
 ROOT = Path(__file__).parents[2]
-DEBIAN_13 = release_lock.Target("3.13", "x86_64", "glibc 2.41")
+DEBIAN_13 = Target("3.13", "x86_64", "glibc 2.41")
 SERVICE = """\
 import os, sys
 sys.path.insert(0, os.path.realpath("/opt/swarmops/api/lib"))
@@ -99,7 +101,7 @@ def api(can_lab: None, own_name: Callable[[str], str], tmp_path_factory: pytest.
         small.file("templates/api/api.service", UNIT)
         # The lab has no way to an index: what is chosen and downloaded is there before.
         api = Api(small, code)
-        release_lock.locked(release.locks(api.state), ["api"], DEBIAN_13)
+        locked(release.locks(api.state), ["api"], DEBIAN_13)
         yield api
     finally:
         small.lab.down(now=True)
@@ -164,7 +166,7 @@ def test_what_was_changed_by_hand_is_made_anew(api: Api) -> None:
 def test_a_host_with_another_python_is_told_and_then_served(api: Api) -> None:
     """What was recorded of the host is no longer so: it refuses, says what it has, and the next deploy is right."""
     records.remember_pythons(api.state, {"host-1": {"python": "3.12", "arch": "x86_64", "libc": "glibc 2.36"}})
-    release_lock.locked(release.locks(api.state), ["api"], release_lock.Target("3.12", "x86_64", "glibc 2.36"))
+    locked(release.locks(api.state), ["api"], Target("3.12", "x86_64", "glibc 2.36"))
     said = api.deploy()
     assert "for Python 3.12, this host has 3.13 by now: deploy again" in str(said), str(said)
     again = api.deploy()

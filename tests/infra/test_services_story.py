@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from swarmops.delivery import release_lock
 from swarmops.delivery.release import locks
+from swarmops.delivery.release.lock import locked
+from swarmops.delivery.release.parts import ReleaseError, Target
 from swarmops.lab import Lab
 from swarmops.model.secrets import Store
 from tests.conftest import lacking
@@ -24,7 +25,7 @@ from tests.infra.fleet import Controller, shipped
 from tests.infra.small import until
 from tests.services import dashboard
 
-DEBIAN_13 = release_lock.Target("3.13", "x86_64", "glibc 2.41")
+DEBIAN_13 = Target("3.13", "x86_64", "glibc 2.41")
 EXTRAS = (["api"], ["page"], ["npu", "worker"], ["ai", "worker"], ["browser", "worker"])
 ADDRESS = {"coordinator": 20, "frontend": 21, "npu": 22, "redis": 23, "ai": 24, "browser": 25}
 PORT = {"coordinator": 8002, "frontend": 5173, "npu": 8081, "redis": 6379, "ai": 8080, "browser": 3000}
@@ -87,8 +88,8 @@ def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]
         (state / name).unlink(missing_ok=True)
     try:  # here, since the lab's network has no way out
         for extras in EXTRAS:
-            release_lock.locked(locks(state), extras, DEBIAN_13)
-    except release_lock.ReleaseError as e:
+            locked(locks(state), extras, DEBIAN_13)
+    except ReleaseError as e:
         lacking(f"wheels for the hosts: {e}")
     folder = tmp_path_factory.mktemp("secrets")
     folder.chmod(0o700)

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from swarmops.delivery import release_lock
 from swarmops.delivery.release import locks
+from swarmops.delivery.release.lock import locked
+from swarmops.delivery.release.parts import ReleaseError, Target
 from swarmops.lab import Guest
 from swarmops.model.secrets import Store
 from swarmops.workers.shell.leash import LEAST, version
@@ -21,7 +22,7 @@ from tests.conftest import lacking
 from tests.infra.small import Small, until
 
 HOST, ADDRESS = "work-1", "10.72.0.11"
-DEBIAN_13 = release_lock.Target("3.13", "x86_64", "glibc 2.41")
+DEBIAN_13 = Target("3.13", "x86_64", "glibc 2.41")
 UNIT = "swarmops-shell"
 # In place of a CLI agent: does what its first argument says. Its program is ours, its arguments are the task's.
 AGENT = r"""#!/bin/sh
@@ -121,8 +122,8 @@ def work(can_lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         )
         small.file("roles/tools/role.yaml", TOOLS)
         try:  # here, since the lab's network has no way out
-            release_lock.locked(locks(Path(small.lab.environment()["SWARMOPS_STATE"])), ["worker"], DEBIAN_13)
-        except release_lock.ReleaseError as e:
+            locked(locks(Path(small.lab.environment()["SWARMOPS_STATE"])), ["worker"], DEBIAN_13)
+        except ReleaseError as e:
             lacking(f"wheels for the hosts: {e}")
         assert small.controller.run("secrets", "init").code == 0
         said = small.controller.deploy()

@@ -14,8 +14,8 @@ from swarmops.delivery.access import access_to
 from swarmops.delivery.channel import LocalChannel
 from swarmops.delivery.transport import Transport
 from swarmops.model import local
+from swarmops.model.addresses import address, mesh_address
 from swarmops.model.inventory import Host
-from swarmops.model.network import address, mesh_address
 from swarmops.target.probes.program import judge
 from tests.unit.planning_project import DECLARED, Planned
 

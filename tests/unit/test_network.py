@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swarmops.model import network
+from swarmops.model import addresses, network
 
 V = "version: 1\n"
 R = "infrastructure: {redis: redis, client: 'all:!redis'}\n"
@@ -27,7 +27,7 @@ def test_addresses_of_a_host(declared: Any) -> None:
     project, faults = declared.write(V + R + MESH, hosts(mesh_address="10.77.0.23")).open()
     assert not faults
     host = project.inventory.hosts["r1"]
-    assert (network.address(host), network.mesh_address(host)) == ("172.16.168.23", "10.77.0.23")
+    assert (addresses.address(host), addresses.mesh_address(host)) == ("172.16.168.23", "10.77.0.23")
 
 
 def test_s4_10_a_host_outside_the_subnet(declared: Any) -> None:

@@ -15,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from swarmops.delivery import release, release_cache, release_lock, ship
-from swarmops.delivery.release_lock import ReleaseError, Target, Wheel, requirements, why
+from swarmops.delivery import release, ship
+from swarmops.delivery.release import cache as release_cache
+from swarmops.delivery.release import lock as release_lock
+from swarmops.delivery.release.parts import ReleaseError, Target, Wheel
+from swarmops.delivery.release.resolving import resolve, why
+from swarmops.delivery.release.wanted import requirements
 from swarmops.model.faults import Faults
 from swarmops.planning.plan import Plan
 
@@ -125,7 +129,7 @@ def test_without_uv_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uv", None)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ReleaseError, match="uv is not there") as e:
-        release_lock.resolve(["click"], DEBIAN_13)
+        resolve(["click"], DEBIAN_13)
     assert len(e.value.lines()) == 1 and e.value.exit_code == 1
 
 

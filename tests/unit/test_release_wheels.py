@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarmops.delivery.release_wheel import own_wheel
+from swarmops.delivery.release.own import own_wheel
 from swarmops.target.kinds import _wheel
 from swarmops.target.system import Failed
 

@@ -8,11 +8,13 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from swarmops.runtime.breaker.records import VERBS, Limits, Open, Permit
 from swarmops.runtime.errors import Unavailable
 from swarmops.runtime.flow import Batch, Steps, drive_async, drive_sync
+from swarmops.runtime.ids import new_id
 
 if TYPE_CHECKING:
-    from swarmops.runtime.breaker.room import Breakers, Limits, Permit
+    from swarmops.runtime.breaker.room import Breakers
 
 AWAY = 1.0  # seconds, up to 1.5: how long Redis is not asked again after it could not be reached
 
@@ -81,9 +83,6 @@ class Guard:
         await drive_async(self._breakers.runtime, self._leave(kind))
 
     def _enter(self) -> Steps[Permit]:
-        from swarmops.runtime.breaker.room import Open, Permit
-        from swarmops.runtime.ids import new_id
-
         try:
             permit: Permit = yield from self._ask(self._breakers.allow.op(self.target))
             self.local = False
@@ -110,8 +109,6 @@ class Guard:
         try:
             found = yield from self._ask(self._breakers.record.op(self.target, ok, permit.probe))
             if found.changed:
-                from swarmops.runtime.breaker.room import VERBS
-
                 yield from self._ask(self._breakers.note(self.target, VERBS[found.state]))
         except Unavailable:
             self._mine().report(ok, permit.probe)

@@ -17,8 +17,8 @@ from swarmops.gateways.http.router import is_open, subject
 from swarmops.gateways.http.routes.agent_door import desk_of
 from swarmops.runtime import wire
 from swarmops.runtime.errors import Invalid, SwarmError
-from swarmops.web.answers import OURS, Wrong, answer
-from swarmops.web.guard import allow, header, refuse
+from swarmops.web.answers import OURS, Wrong, answer, refuse
+from swarmops.web.guard import allow, header
 from swarmops.web.tokens import Grant
 
 router = subject("agents at work")

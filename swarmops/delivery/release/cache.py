@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from swarmops.delivery.release_lock import ReleaseError, Wheel
-from swarmops.delivery.release_wheel import own_wheel
+from swarmops.delivery.release.own import own_wheel
+from swarmops.delivery.release.parts import ReleaseError, Wheel
 
 AT_ONCE = 6
 OWN_KEPT = 8

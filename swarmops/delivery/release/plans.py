@@ -13,7 +13,7 @@ from swarmops.planning.plan import Plan
 
 if TYPE_CHECKING:  # their libraries take time to load, and most deploys bring no release
     from swarmops.delivery.fleet import Fleet
-    from swarmops.delivery.release_lock import Wheel
+    from swarmops.delivery.release.parts import Wheel
     from swarmops.delivery.session import Event
 
 Files = dict[str, dict[str, Path]]
@@ -34,12 +34,13 @@ def check(plans: Mapping[str, Plan], faults: Faults) -> None:
     """Extras that swarmops does not have are faults, before any host is contacted."""
     if not any(steps_of(p) for p in plans.values()):
         return
-    from swarmops.delivery import release_lock
+    from swarmops.delivery.release.parts import ReleaseError
+    from swarmops.delivery.release.wanted import requirements
 
     for extras, steps in _by_extras(plans.values()).items():
         try:
-            release_lock.requirements(extras)
-        except release_lock.ReleaseError as e:
+            requirements(extras)
+        except ReleaseError as e:
             for id in sorted({s["id"] for s in steps}):
                 faults.add(Mark(), f"{id}: extras", str(e))
 
@@ -76,11 +77,12 @@ def prepare(plans: Mapping[str, Plan], python: Mapping[str, str], state: Path) -
 
     python  python, arch and libc of the hosts; the names of what was chosen. Raises ReleaseError.
     """
-    from swarmops.delivery import release_lock
+    from swarmops.delivery.release.lock import locked
+    from swarmops.delivery.release.parts import Target
 
-    target, found = release_lock.Target(**python), list(_by_extras(plans.values()))
+    target, found = Target(**python), list(_by_extras(plans.values()))
     for extras in found:
-        release_lock.locked(locks(state), extras, target)
+        locked(locks(state), extras, target)
     return [", ".join(extras) or "runtime" for extras in found]
 
 
@@ -88,14 +90,15 @@ def lacking(plans: Mapping[str, Plan], pythons: Mapping[str, Mapping[str, str]],
     """What `fill` must first get from an index, which takes a while: one sentence each."""
     if not any(steps_of(p) for p in plans.values()):
         return []
-    from swarmops.delivery import release_lock
+    from swarmops.delivery.release.lock import ready
+    from swarmops.delivery.release.parts import Target
 
     pairs = {
-        (_extras(step), release_lock.Target(**pythons[host]))
+        (_extras(step), Target(**pythons[host]))
         for host, plan in plans.items()
         for step in (steps_of(plan) if host in pythons else ())
     }
-    found = sorted((e, str(t)) for e, t in pairs if not release_lock.ready(locks(state), e, t))
+    found = sorted((e, str(t)) for e, t in pairs if not ready(locks(state), e, t))
     return [f"choosing wheels for {target}: {', '.join(extras) or 'runtime'}" for extras, target in found]
 
 
@@ -107,8 +110,9 @@ def fill(plans: Mapping[str, Plan], pythons: Mapping[str, Mapping[str, str]], st
     """
     if not any(steps_of(p) for p in plans.values()):
         return {}
-    from swarmops.delivery import release_cache, release_lock
-    from swarmops.delivery.release_lock import Target
+    from swarmops.delivery.release.cache import path_of
+    from swarmops.delivery.release.lock import locked
+    from swarmops.delivery.release.parts import ReleaseError, Target
 
     files: Files = {}
     chosen: dict[tuple[tuple[str, ...], Target], list[Wheel]] = {}
@@ -119,24 +123,24 @@ def fill(plans: Mapping[str, Plan], pythons: Mapping[str, Mapping[str, str]], st
             try:
                 target.check(host)
                 if (extras, target) not in chosen:
-                    chosen[extras, target] = release_lock.locked(locks(state), extras, target)
-            except release_lock.ReleaseError as e:
+                    chosen[extras, target] = locked(locks(state), extras, target)
+            except ReleaseError as e:
                 why.update(dict.fromkeys(e.lines()))
                 continue
             ours, path = _own()
             wheels = [ours, *chosen[extras, target]]
             step["args"]["python"] = target.python
             step["args"]["wheels"] = [{"name": w.file, "sha256": w.sha256, "size": w.size} for w in wheels]
-            files.setdefault(host, {}).update({w.sha256: release_cache.path_of(w) for w in wheels[1:]})
+            files.setdefault(host, {}).update({w.sha256: path_of(w) for w in wheels[1:]})
             files[host][ours.sha256] = path
     if why:
-        raise release_lock.ReleaseError(*why)
+        raise ReleaseError(*why)
     return files
 
 
 @cache
 def _own() -> tuple[Wheel, Path]:
     """Our wheel, made once in a run: it is of the code that runs."""
-    from swarmops.delivery import release_cache
+    from swarmops.delivery.release.cache import own
 
-    return release_cache.own()
+    return own()
