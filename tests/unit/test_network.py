@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from swarmops.model import addresses, network
+from swarmops.model import addresses
 
 V = "version: 1\n"
 R = "infrastructure: {redis: redis, client: 'all:!redis'}\n"
