@@ -319,6 +319,22 @@ def test_more_clients_than_the_host_allows_are_named(fleet: Small) -> None:
         fleet.on("redis-2", f"rm {drop_in}; systemctl daemon-reload; systemctl restart redis-server")
 
 
+def test_a_redis_that_refuses_to_end_is_asked_again(fleet: Small) -> None:
+    """A replica that just copied everything writes its first AOF, and forgets a SIGTERM that comes meanwhile."""
+    as_app(fleet, "hub-1", "p = r.pipeline()\nfor i in range(1500): p.set(f'swarm:slow:{i}', 'x', 600)\np.execute()")
+    until(lambda: int(fleet.ask("redis-2", "dbsize")) >= 1500, 10, "the copies")
+    was = fleet.on("redis-2", "systemctl show -p MainPID --value redis-server").strip()
+    admin(fleet, "redis-2", "config", "set", "rdb-key-save-delay", "1000")  # microseconds a key
+    for state in ("no", "yes"):
+        admin(fleet, "redis-2", "config", "set", "appendonly", state)
+    assert "aof_rewrite_in_progress:1" in admin(fleet, "redis-2", "info", "persistence")
+    fleet.on("redis-2", "systemctl restart redis-server")
+    said = fleet.on("redis-2", "cat /var/log/redis/redis-server.log; journalctl -u redis-server --no-pager -o cat")
+    assert "Writing initial AOF, can't exit" in said
+    assert fleet.on("redis-2", "systemctl show -p MainPID --value redis-server").strip() != was
+    until(lambda: "master_link_status:up" in fleet.ask("redis-2", "info replication"), 30, "the replica's link")
+
+
 # -- rotation
 
 
