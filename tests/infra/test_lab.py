@@ -277,6 +277,12 @@ def test_delay_is_added_each_way_and_survives_a_reboot(healed: Lab) -> None:
     assert round_trip(healed, "redis-1", "ai-1") < 50
 
 
+def test_bridges_show_no_frame_to_netfilter(lab: Lab) -> None:
+    """Or a NAT in the lab's network would translate what a slow cable carries twice."""
+    said = lab.exec(None, ["sh", "-c", "grep -L '^0$' /proc/sys/net/bridge/bridge-nf-call-* 2>/dev/null"]).stdout
+    assert said == ""
+
+
 def test_paused_host_says_nothing_until_it_goes_on(healed: Lab) -> None:
     healed.fault("pause", "frontend-1")
     assert lossy(healed, "ai-1", "frontend-1", 3) == 0  # its kernel still answers

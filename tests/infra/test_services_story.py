@@ -321,6 +321,10 @@ def test_one_host_stopped_leaves_the_others_at_work(fleet: Fleet, role: str) -> 
             until(lambda: _down(fleet) == [f"{role}-1"], 30, f"{role}-1 alone is named as down")
         for other in OURS if role != "redis" else []:
             assert other == role or fleet.health(other).json["status"] == "ok", other
+        told = fleet.controller.run("status", "lan", "--json").json
+        assert {n["node"] for n in told["nodes"] if n["status"] == "offline"} == {f"{role}-1"}, told
+        states = {s["service"]: s["state"] for s in told["services"]}
+        assert states.pop(role) == "down" and (role == "redis" or set(states.values()) == {"well"}), told
     finally:
         fleet.lab.start([f"{role}-1"])
         fleet.lab.wait([f"{role}-1"])
