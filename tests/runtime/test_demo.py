@@ -155,3 +155,18 @@ def test_ctrl_c_ends_everything(folder: Path, which: signal.Signals) -> None:
         assert demo.wait(60) == 130
     until(lambda: not ours(folder), "the end of all that it started")
     assert list(folder.iterdir()) == []
+
+
+def test_a_leader_that_recovers_first_is_no_failure(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The health duty may see the broken swarm before the demo asks."""
+    rt.swarms.create("the demo's alpha", id="alpha")
+    recover = rt.state.recover
+
+    def late(swarm: str) -> object:
+        assert recover(swarm, by="coordinator-1").recovered
+        return recover(swarm)
+
+    monkeypatch.setattr(rt.state, "recover", late)
+    told: list[str] = []
+    Story(rt, told.append).recovery()
+    assert "recovered from its snapshot" in told[0] and "active again" in told[0]
