@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from swarmops.target import resp
+from swarmops.target.sources import redis_dump
 from tests.target.sending import SocketRedis, collect
 
 
@@ -62,6 +63,30 @@ def test_count_is_exact_while_others_write_and_save(redis: SocketRedis) -> None:
     finally:
         stop.set()
         writer.join()
+
+
+def test_a_save_of_others_that_ends_before_we_look_is_not_taken_for_ours(
+    redis: SocketRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen when the machine was slow: ours and the next had both ended when its end was looked for."""
+    redis.fill(10)
+    start, begun = redis_dump._start, []
+
+    def slow(client: resp.Client, deadline: float, before: dict[str, int]) -> tuple[dict, int | None, int | None]:
+        found = start(client, deadline, before)
+        begun.append(found)
+        if len(begun) == 1:
+            with redis.client() as other:
+                redis_dump._until_idle(other, deadline)
+                other.call("SET", "later", "1")
+                other.call("BGSAVE")
+                redis_dump._until_idle(other, deadline)
+        return found
+
+    monkeypatch.setattr(redis_dump, "_start", slow)
+    result, _ = collect("redis_dump", socket=redis.socket)
+    assert result["ok"], result
+    assert result["facts"]["keys"] == 11 and len(begun) == 2
 
 
 def test_failed_save_is_a_failure(redis: SocketRedis) -> None:

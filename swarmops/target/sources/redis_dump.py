@@ -116,10 +116,11 @@ def _room(folder, path):
 
 
 def save(redis, deadline):
-    """Make a snapshot and prove it. Raises Failed when it did not succeed or not in time."""
+    """Make a snapshot and prove it: `saves` is what Redis says as long as no other came after it. Raises Failed when it
+    did not succeed or not in time."""
     _until_idle(redis, deadline)
     before = _saves(redis)
-    keyspace, total = _start(redis, deadline, before)
+    keyspace, total, ours = _start(redis, deadline, before)
     done = _until_idle(redis, deadline)
     if done.get("rdb_last_bgsave_status") != "ok":
         raise Failed(
@@ -131,6 +132,8 @@ def save(redis, deadline):
         raise Failed("Redis reports no newer save than before (LASTSAVE %d)" % before["lastsave"])
     per_db = {k: int(v.split("keys=")[1].split(",")[0]) for k, v in keyspace.items() if k.startswith("db")}
     keys = sum(per_db.values()) if total is None else total
+    if ours is not None:
+        after["rdb_saves"] = ours
     return {"keys": keys, "databases": per_db, "lastsave": after["lastsave"], "saves": after}
 
 
@@ -140,15 +143,17 @@ def _saves(redis):
 
 
 def _start(redis, deadline, before):
-    """Fork the save and read, in the same breath, how many keys it will hold: Redis serves commands that
-    arrive together one after the other, so no write comes in between."""
+    """Fork the save and read, in the same breath, how many keys it will hold, and its number among the saves (None
+    before 7.0): Redis serves commands that arrive together one after the other, so nothing comes in between."""
     while True:
         if "rdb_saves" not in redis.info("persistence"):  # before 7.0: seconds are all we can tell saves apart by
             _until(lambda: int(redis.call("TIME")[0]) > before["lastsave"], deadline, "the clock to tick")
         try:
-            _, persistence, keyspace = redis.many([("BGSAVE",), ("INFO", "persistence"), ("INFO", "keyspace")])
-            total = _pairs(persistence).get("current_save_keys_total")
-            return _pairs(keyspace), int(total) if total not in (None, "0") else None
+            info = ("INFO", "persistence")
+            earlier, _, persistence, keyspace = redis.many([info, ("BGSAVE",), info, ("INFO", "keyspace")])
+            total, saves = _pairs(persistence).get("current_save_keys_total"), _pairs(earlier).get("rdb_saves")
+            ours = None if saves is None else int(saves) + 1
+            return _pairs(keyspace), int(total) if total not in (None, "0") else None, ours
         except resp.ReplyError as e:
             if "in progress" not in str(e) and "child process" not in str(e):
                 raise Failed("BGSAVE was refused: %s" % e)
