@@ -152,3 +152,36 @@ def test_one_that_is_refused_does_not_spoil_those_that_went_with_it(server: Serv
     accepted, (info,) = asyncio.run(main())
     assert [isinstance(a, Full) for a in accepted] == [False] * 10 + [True] * 10
     assert isinstance(info, bytes) and b"total_connections_received:0" in info
+
+
+def test_many_that_go_in_halves_keep_their_order(server: Server, rt: Runtime) -> None:
+    async def main() -> list[str]:
+        async with AsyncRuntime(server.settings) as art:
+            found = await asyncio.gather(*[art.tasks.submit("noop", id=f"t{i}") for i in range(3000)])
+            return [one.id for one in found]
+
+    wanted = [f"t{i}" for i in range(3000)]
+    assert asyncio.run(main()) == wanted
+    assert [task.id for task in rt.tasks.list("ready", limit=3000)] == wanted
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 8], ids=["not begun", "begun", "sending", "reading"])
+def test_nobody_waits_for_ever_when_it_is_closed(own_server: Callable[..., Server], turns: int) -> None:
+    server = own_server()
+
+    async def main() -> list[object]:
+        art = AsyncRuntime(server.settings)
+        await art.connect()
+        server.stop()
+        calls = asyncio.gather(*[art.run(ping(art)) for _ in range(250)], return_exceptions=True)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await art.close()
+            return list(await calls)
+
+    try:
+        found = asyncio.run(main())
+    finally:
+        server.go_on()
+    assert {type(one) for one in found} == {asyncio.CancelledError}

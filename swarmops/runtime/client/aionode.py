@@ -21,10 +21,12 @@ from swarmops.runtime.op import Op
 from swarmops.runtime.settings import Settings
 
 Waiting = tuple[Op[Any], "asyncio.Future[Any]"]
+Answered = tuple[list[Waiting], Any]  # those who wait for a part of a result, and the result
 _hiredis: Any = HiredisRespSerializer() if HIREDIS_AVAILABLE else None
 JOINED = 1000  # items in one script: some milliseconds of Redis' time
 LONGER = 3600.0  # seconds: never the first to end
 FLUSH = 1000  # operations in one flush at most: what waits behind it waits a few milliseconds
+HALVED = 100  # where more wait, half go first, so that Redis and those who ask work at the same time
 
 
 class AsyncNode:
@@ -47,24 +49,33 @@ class AsyncNode:
         return future
 
     async def _flush(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(FLUSH, len(self._waiting)))]
-            joined = _joined(batch)
-            try:
-                found = await self.results([op for op, _ in joined])
-            except Exception as e:
-                found = [e] * len(joined)
-            except BaseException:
-                for _, future in batch:
-                    future.cancel()
-                raise
-            for (_, takers), result in zip(joined, found):
-                if len(takers) > 1 and isinstance(result, Refused):
-                    # One of them spoiled it for the others, who meant nothing by going together.
-                    for taker, alone in zip(takers, await self._apart(takers)):
-                        _hand_out([taker], alone)
-                else:
-                    _hand_out(takers, result)
+        batch: list[Waiting] = []
+        answered: list[Answered] = []
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(_share(len(self._waiting)))]
+                # Who was answered goes on when this batch has left, while Redis works for it.
+                asyncio.get_running_loop().call_soon(_hand_out, answered)
+                answered = await self._answers(batch)
+        finally:
+            _hand_out(answered)
+            for _, future in batch:
+                future.cancel()  # nothing happens to those that are done
+
+    async def _answers(self, batch: list[Waiting]) -> list[Answered]:
+        joined = _joined(batch)
+        try:
+            found = await self.results([op for op, _ in joined])
+        except Exception as e:
+            found = [e] * len(joined)
+        answered: list[Answered] = []
+        for (_, takers), result in zip(joined, found):
+            if len(takers) > 1 and isinstance(result, Refused):
+                # One of them spoiled it for the others, who meant nothing by going together.
+                answered += [([taker], alone) for taker, alone in zip(takers, await self._apart(takers))]
+            else:
+                answered.append((takers, result))
+        return answered
 
     async def _apart(self, takers: Sequence[Waiting]) -> list[Any]:
         try:
@@ -149,10 +160,13 @@ class AsyncNode:
         await self.pool.release(connection)
 
     async def close(self) -> None:
-        if self._flusher:
-            self._flusher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._flusher
+        """Whoever waits still is cancelled."""
+        waiting, self._waiting = self._waiting, deque()
+        while self._flusher and not self._flusher.done():
+            self._flusher.cancel()  # until it hears: wait_for of Python 3.11 may swallow one
+            await asyncio.wait([self._flusher], timeout=0.05)
+        for _, future in waiting:
+            future.cancel()
         while self._free:
             await self._drop(self._free.pop())
         await self.pool.disconnect()
@@ -186,20 +200,24 @@ def _whole(op: Op[Any], takers: list[Waiting]) -> Op[Any]:
     return replace(op, items=items, read=list, safe=all(t.safe for t, _ in takers))
 
 
-def _hand_out(takers: list[Waiting], result: Any) -> None:
-    if len(takers) == 1 or isinstance(result, Exception):
-        for _, future in takers:
+def _share(waiting: int) -> int:
+    """How many of those that wait go out now."""
+    return min(waiting, FLUSH, max(HALVED, waiting // 2))
+
+
+def _hand_out(answered: Sequence[Answered]) -> None:
+    for takers, result in answered:
+        at = 0
+        for op, future in takers:
+            mine = result
+            if len(takers) > 1 and not isinstance(result, Exception):
+                part, at = result[at : at + len(op.items)], at + len(op.items)
+                try:
+                    mine = op.read(part)
+                except Exception as e:
+                    mine = e
             if not future.done():
-                future.set_result(result)
-        return
-    at = 0
-    for op, future in takers:
-        part, at = result[at : at + len(op.items)], at + len(op.items)
-        if not future.done():
-            try:
-                future.set_result(op.read(part))
-            except Exception as e:
-                future.set_result(e)
+                future.set_result(mine)
 
 
 def _bytes(connection: Any, sent: Sequence[tuple[Any, ...]]) -> list[bytes]:
