@@ -176,6 +176,9 @@ class Demo:
     def looked_after(self) -> None:
         say("how is everything?")
         swarmops("check-health", "-i", str(self.inventory), fine=(0, 1))
+        for worker in ("npu", "ai", "browser"):
+            for why in self.ask("GET", self.urls[worker])["why"]:
+                print(f"   {worker} says: {why}", flush=True)
         say("backup: collected, then proved by booting a scratch Redis on the copy")
         backups = str(self.folder / "backups")
         swarmops("collect-backups", "-i", str(self.inventory), "--to", backups)
@@ -231,8 +234,8 @@ class Demo:
         return f"{name}.{self.project.store.get(f'api.{name}').open()}"
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """What the coordinator answers. Raises Broken."""
-        place = self.urls["coordinator"].removesuffix("/api/health")
+        """What is answered at `path`, a URL or one of the coordinator's. Raises Broken."""
+        place = self.urls["coordinator"].removesuffix("/api/health") if path.startswith("/") else ""
         head = {"Authorization": f"Bearer {self.token('worker')}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(place + path, data, head, method=method)  # noqa: S310 - loopback

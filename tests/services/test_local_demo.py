@@ -39,6 +39,7 @@ def test_the_story_is_told_and_nothing_is_left() -> None:
     assert "A worker that falls silent loses its lease" in said, "the search did not find the right text"
     assert re.search(r"worker-a died with \d+ of 300 tasks in hand; [1-9]\d* ran again", said)
     assert re.search(r"the npu service was killed as well: back after", said)
+    assert ('says status is "degraded"' in said) == (" says: " in said), "what is not well is told with its reason"
     assert ": good" in said
     assert [p.name for p in Path(short).iterdir() if p.name.startswith("swarmops-demo")] == []
     folder = short.encode()
