@@ -92,7 +92,7 @@ class Members(Claims):
         remote.holds.clear()
         claimed = await self._step(remote, holding=[], lease_ms=1)
         if claimed.strays:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # its lease of 1 ms is over then: nothing but time ends one
             await self.runtime.tasks.step(self.line(remote.queue).name, lease_ms=0, queue=remote.queue)
         else:
             await self._at_rest(remote)
